@@ -91,6 +91,10 @@ class Faults:
         for number in list(self._entries):
             self.lift(number)
 
+    def in_force(self) -> dict[int, Fault]:
+        """The faults by id, in the order in which they were set."""
+        return {number: entry.fault for number, entry in self._entries.items()}
+
     def held(self) -> list[str]:
         """The names of the calls that wait at this moment because of a `hold`."""
         return list(self._held.values())
