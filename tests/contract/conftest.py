@@ -1,0 +1,61 @@
+"""The behaviour of a Kubernetes API server that our programs and the users of kubectl rely on.
+
+The same tests run against two servers:
+
+    python -m pytest tests/contract            the stand-in, snapshotter.testing.apiserver
+    python -m pytest tests/contract --kube     a real kube-apiserver (or SNAPSHOTTER_KUBE=1)
+
+The real one is the truth; `build_kube.py` builds it, once. All tests share one server, so each makes objects
+under names of its own and looks at those alone.
+"""
+
+import os
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.contract import kube
+from tests.contract.client import Client, Kubectl, Server, kubectl_is_missing
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kube", action="store_true", help="test a real kube-apiserver instead of the stand-in")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("kubectl") and kubectl_is_missing():
+            item.add_marker(pytest.mark.skip(reason="there is no kubectl on the path"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    """The server that is tested."""
+    if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
+        async with kube.running(tmp_path_factory.mktemp("kube")) as real, real.session() as session:
+            yield Server(session, real.kubeconfig(), real=True, forget_history=real.compact)
+        return
+    apiserver = pytest.importorskip("snapshotter.testing.apiserver", reason="the stand-in is missing")
+    async with apiserver.ApiServer.serve() as standin, aiohttp.ClientSession(standin.url) as session:
+
+        async def compact() -> None:
+            standin.compact()
+
+        yield Server(session, standin.kubeconfig(), real=False, forget_history=compact)
+
+
+@pytest.fixture(scope="session")
+def api(server: Server) -> Client:
+    return Client(server.session)
+
+
+@pytest.fixture(scope="session")
+def kubectl(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    directory = tmp_path_factory.mktemp("kubectl")
+    kubeconfig = directory / "kubeconfig"
+    kubeconfig.write_text(server.kubeconfig)
+    return Kubectl(kubeconfig, directory / "cache")

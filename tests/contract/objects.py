@@ -1,0 +1,69 @@
+"""Factories for the objects of the tests: valid ones, of which a test names only what it is about."""
+
+import itertools
+from typing import Any
+
+from tests.contract.client import Json
+
+GROUP = "/apis/snapshot.storage.k8s.io/v1"
+CONTENTS = f"{GROUP}/volumesnapshotcontents"
+CLASSES = f"{GROUP}/volumesnapshotclasses"
+SNAPSHOTS = f"{GROUP}/namespaces/default/volumesnapshots"
+
+_numbers = itertools.count(1)
+
+
+def new_name(prefix: str = "object") -> str:
+    """A name that no other object of this run has."""
+    return f"{prefix}-{next(_numbers)}"
+
+
+def without(given: Json, *keys: str) -> Json:
+    return {key: value for key, value in given.items() if key not in keys}
+
+
+def content(*, name: str | None = None, metadata: Json | None = None, omit: str = "", **spec: Any) -> Json:
+    """A VolumeSnapshotContent that is to be cut from a volume. `omit` leaves out one field of the spec."""
+    fields = {
+        "deletionPolicy": "Delete",
+        "driver": "csi.example.com",
+        "source": {"volumeHandle": "vol-1"},
+        "volumeSnapshotRef": {"name": "snap", "namespace": "default"},
+    }
+    return _object("VolumeSnapshotContent", name, metadata, {"spec": without(fields | spec, omit)})
+
+
+def snapshot(*, name: str | None = None, metadata: Json | None = None, omit: str = "", **spec: Any) -> Json:
+    """A VolumeSnapshot of a claim. `omit` leaves out one field of the spec."""
+    fields = {"source": {"persistentVolumeClaimName": "claim"}}
+    return _object("VolumeSnapshot", name, metadata, {"spec": without(fields | spec, omit)})
+
+
+def snapshot_class(
+    *, name: str | None = None, metadata: Json | None = None, omit: str = "", **fields: Any
+) -> Json:
+    """A VolumeSnapshotClass. `omit` leaves out one field."""
+    body = {"driver": "csi.example.com", "deletionPolicy": "Delete"}
+    return _object("VolumeSnapshotClass", name, metadata, without(body | fields, omit))
+
+
+def _object(kind: str, name: str | None, metadata: Json | None, body: Json) -> Json:
+    meta = {"name": name or new_name(kind.lower())} | (metadata or {})
+    return {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": kind, "metadata": meta, **body}
+
+
+COLLECTIONS = {
+    "VolumeSnapshotContent": CONTENTS,
+    "VolumeSnapshot": SNAPSHOTS,
+    "VolumeSnapshotClass": CLASSES,
+}
+
+
+def collection_of(given: Json) -> str:
+    """Where an object of our group is created."""
+    return COLLECTIONS[given["kind"]]
+
+
+def path_of(given: Json) -> str:
+    """Where an object of our group is found."""
+    return f"{collection_of(given)}/{given['metadata']['name']}"
