@@ -1,0 +1,153 @@
+"""What the driver keeps in its state directory: volumes, snapshots, and their bytes.
+
+The directory holds `state.db` (the records, see `records.py`) and one file of bytes for each record. A process
+killed at any instant leaves at worst a file without a record; it is removed when the directory is opened again.
+
+Nothing here waits: on the one event loop each method runs whole, so a snapshot is of one instant.
+"""
+
+import contextlib
+import fcntl
+import re
+import sqlite3
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from snapshotter.testing.driver import files
+from snapshotter.testing.driver.records import Snapshot, Table, Volume
+
+PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class StateInUse(Exception):
+    """Another driver has the state directory open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A snapshot that is to be made."""
+
+    name: str
+    volume_id: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+class Store:
+    """The volumes and snapshots of one state directory.
+
+    Names are unique among volumes and among snapshots: callers look before they make.
+    Raises StateInUse when another store has the directory open, and OSError as files do.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as opening:
+            lock = opening.enter_context((directory / "lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StateInUse(f"another driver uses {directory}") from error
+            database = opening.enter_context(contextlib.closing(sqlite3.connect(directory / "state.db")))
+            # What was written survives the death of the process; that of the machine is not at stake.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = OFF")
+            self.volumes = Table(Volume, database, directory / "volumes")
+            self.snapshots = Table(Snapshot, database, directory / "snapshots")
+            self._opened = opening.pop_all()
+
+    def close(self) -> None:
+        self._opened.close()
+
+    @property
+    def used_bytes(self) -> int:
+        """What volumes and snapshots are declared to take."""
+        return self.volumes.used_bytes + self.snapshots.used_bytes
+
+    def path(self, record: Volume | Snapshot) -> Path:
+        return self.volumes.path(record) if isinstance(record, Volume) else self.snapshots.path(record)
+
+    def read(self, record: Volume | Snapshot) -> bytes:
+        return self.path(record).read_bytes()
+
+    def write(self, volume: Volume, content: bytes, offset: int = 0) -> None:
+        """Overwrite bytes of the volume. Raises ValueError for what lies beyond its end."""
+        if offset < 0 or offset + len(content) > volume.size_bytes:
+            raise ValueError(f"the volume has {volume.size_bytes} bytes")
+        files.write(self.path(volume), content, offset)
+
+    def create_volume(
+        self, name: str, size_bytes: int, *, content: bytes = b"", identifier: str | None = None
+    ) -> Volume:
+        """A volume that begins with the content. Raises ValueError for an id that is no plain word."""
+        volume = Volume(id=identifier or _new_id("vol"), name=name, size_bytes=size_bytes)
+        if not PLAIN_ID.fullmatch(volume.id):
+            raise ValueError(f"not a volume id: {volume.id!r}")
+        files.make(self.path(volume), size_bytes, content)
+        return self.volumes.insert([volume])[0]
+
+    def copy_volume(self, name: str, size_bytes: int, source: Volume | Snapshot) -> Volume:
+        """A volume that begins with the bytes of the source, which is not larger."""
+        volume = Volume(
+            id=_new_id("vol"),
+            name=name,
+            size_bytes=size_bytes,
+            from_snapshot=source.id if isinstance(source, Snapshot) else "",
+            from_volume=source.id if isinstance(source, Volume) else "",
+        )
+        self._copy([(source, volume)])
+        return self.volumes.insert([volume])[0]
+
+    def grow_volume(self, volume: Volume, size_bytes: int) -> Volume:
+        files.grow(self.path(volume), size_bytes)
+        return self.volumes.update(msgspec.structs.replace(volume, size_bytes=size_bytes))
+
+    def publish_volume(self, volume: Volume, published: dict[str, bool]) -> Volume:
+        """Record which nodes have the volume from now on, and whether they may only read."""
+        return self.volumes.update(msgspec.structs.replace(volume, published=published))
+
+    def delete_volume(self, volume: Volume) -> None:
+        self.volumes.remove(volume)
+
+    def cut(
+        self, cuts: Sequence[Cut], *, created_at_ns: int, ready_at_ns: int | None, group_id: str = ""
+    ) -> list[Snapshot]:
+        """Snapshots of these volumes, all of the same instant: all of them are made, or none."""
+        pairs = []
+        for cut in cuts:
+            volume = self.volumes.by_id[cut.volume_id]
+            snapshot = Snapshot(
+                id=_new_id("snap"),
+                name=cut.name,
+                volume_id=volume.id,
+                size_bytes=volume.size_bytes,
+                created_at_ns=created_at_ns,
+                ready_at_ns=ready_at_ns,
+                group_id=group_id,
+                parameters=dict(cut.parameters),
+            )
+            pairs.append((volume, snapshot))
+        self._copy(pairs)
+        return self.snapshots.insert(snapshot for _, snapshot in pairs)
+
+    def make_ready(self, snapshot: Snapshot, now_ns: int) -> Snapshot:
+        """The snapshot is ready to use from now on, whatever was foreseen."""
+        return self.snapshots.update(msgspec.structs.replace(snapshot, ready_at_ns=now_ns))
+
+    def delete_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots.remove(snapshot)
+
+    def _copy(self, pairs: Iterable[tuple[Volume | Snapshot, Volume | Snapshot]]) -> None:
+        """Copy bytes from record to record; nothing stays when one of the copies fails."""
+        with contextlib.ExitStack() as undo:
+            for source, target in pairs:
+                undo.callback(self.path(target).unlink, missing_ok=True)
+                files.copy(self.path(source), self.path(target), target.size_bytes)
+            undo.pop_all()
+
+
+def _new_id(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex[:12]}"
