@@ -39,4 +39,4 @@ read -r line <"$work/line" || exit 1
 echo "$line"
 
 "$cache/csi-sanity" --csi.endpoint "unix://$work/csi.sock" \
-    --csi.mountdir "$work/target" --csi.stagingdir "$work/staging" --ginkgo.no-color --ginkgo.succinct "$@"
+    --csi.mountdir "$work/target" --csi.stagingdir "$work/staging" --ginkgo.no-color "$@"
