@@ -1,0 +1,117 @@
+"""The channel to the driver's socket: calls with deadlines, metrics and redacted logs; knows if it is up."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from snapshotter.csi.errors import CODES, csi_error
+from snapshotter.csi.payload import payload
+from snapshotter.metrics import UNKNOWN_DRIVER, Metrics
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+log = structlog.get_logger(__name__)
+
+OPTIONS = (
+    # A socket that is back is found again within a second or two.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Drivers written in Go refuse the path of a socket as an authority.
+    ("grpc.default_authority", "localhost"),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # What is tried again, and when, is decided above.
+    ("grpc.enable_retries", 0),
+)
+
+
+class BadAddress(ValueError):
+    """Not the address of a Unix socket."""
+
+
+def socket_target(address: str) -> str:
+    """The gRPC target for `--csi-address`: a path, or a `unix://` URL. Raises `BadAddress`."""
+    path = address.removeprefix("unix://")
+    if not path.startswith("/"):
+        raise BadAddress(f'"{address}" is not the absolute path of a Unix socket')
+    return f"unix://{path}"
+
+
+class Channel:
+    """A plain-text gRPC channel over a Unix socket."""
+
+    def __init__(self, channel: grpc.aio.Channel, metrics: Metrics, *, log_payloads: bool) -> None:
+        self.grpc = channel
+        self._metrics = metrics
+        self._log_payloads = log_payloads
+        self.driver_name = UNKNOWN_DRIVER
+        """The driver's label in metrics."""
+
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        full_name: str,
+        request: Request,
+        *,
+        timeout: float,
+        secrets: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Call `/csi.v1.Service/Method` within so many seconds. Raises `CsiError`."""
+        if self._log_payloads:
+            log.debug("rpc request", method=full_name, request=payload(request))
+        started = time.monotonic()
+        code = "Canceled"
+        in_flight = self._metrics.calls_in_flight.labels(full_name)
+        in_flight.inc()
+        try:
+            response = await method(request, timeout=max(timeout, 0.001))
+            code = "OK"
+        except grpc.aio.AioRpcError as error:
+            code = CODES[error.code()]
+            ours = csi_error(error, secrets or {})
+            if self._log_payloads:
+                log.debug("rpc response", method=full_name, response={}, err=str(ours))
+            raise ours from None  # the original would show the driver's text unredacted
+        finally:
+            in_flight.dec()
+            self._metrics.operations.labels(self.driver_name, full_name, code).observe(time.monotonic() - started)
+        if self._log_payloads:
+            log.debug("rpc response", method=full_name, response=payload(response), err=None)
+        return response
+
+    async def wait_until_up(self) -> None:
+        """Return once the socket is connected."""
+        while (state := self.grpc.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+            await self.grpc.wait_for_state_change(state)
+
+    async def wait_until_down(self) -> None:
+        """Return once the connection is lost; at once if there is none."""
+        while (state := self.grpc.get_state()) is grpc.ChannelConnectivity.READY:
+            await self.grpc.wait_for_state_change(state)
+
+
+@asynccontextmanager
+async def open_channel(address: str, metrics: Metrics, *, log_payloads: bool) -> AsyncIterator[Channel]:
+    """A channel to `--csi-address`, connected in the background. Raises `BadAddress`."""
+    async with grpc.aio.insecure_channel(socket_target(address), options=OPTIONS) as channel:
+        yield Channel(channel, metrics, log_payloads=log_payloads)
+
+
+class Budget:
+    """The time that one operation may take, whatever number of calls it needs."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = asyncio.get_running_loop().time() + seconds
+
+    def left(self) -> float:
+        """Seconds that are left; zero or less when the time is up."""
+        return self._ends - asyncio.get_running_loop().time()

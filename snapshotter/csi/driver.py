@@ -1,0 +1,239 @@
+"""The CSI driver beside us: who it is, what it can do, and its snapshots. Survives the driver's restarts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from csi_proto import csi_pb2, csi_pb2_grpc
+from snapshotter.csi.answers import capabilities_from, entry_of, snapshot_from
+from snapshotter.csi.channel import Budget, Channel, open_channel
+from snapshotter.metrics import Metrics
+from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway, Snapshot
+
+log = structlog.get_logger(__name__)
+
+PROBE_PERIOD = 1.0
+"""Seconds between two probes of a driver that is not ready."""
+MOST_PAGES = 100
+"""Pages of ListSnapshots that are read in search of one snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a driver says of itself."""
+
+    name: str
+    version: str
+    capabilities: Capabilities
+
+
+class Driver:
+    """Calls to the driver. Each raises `CsiError`; `DriverAway` when the call was not even sent."""
+
+    def __init__(self, channel: Channel, metrics: Metrics, *, timeout: float) -> None:
+        self._channel = channel
+        self._metrics = metrics
+        self._timeout = timeout
+        self._identity_stub = csi_pb2_grpc.IdentityStub(channel.grpc)
+        self._controller = csi_pb2_grpc.ControllerStub(channel.grpc)
+        self._known: Identity | None = None
+        self._away: str | None = "the driver has not been reached yet"
+        metrics.driver_connected.set(0)
+
+    @property
+    def identity(self) -> Identity:
+        """The driver as it was last known. Only to be asked after `meet`."""
+        if self._known is None:
+            raise DriverAway("the driver has not been reached yet")
+        return self._known
+
+    def require(self) -> None:
+        """Raise `DriverAway` if a call could not be sent now."""
+        if self._away is not None:
+            raise DriverAway(self._away)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no call can be sent, or None."""
+        return self._away
+
+    async def wait_until_connected(self, seconds: float) -> None:
+        """Wait for the socket. Raises `DriverAway` when it takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._channel.wait_until_up()
+        except TimeoutError:
+            raise DriverAway(f"no connection to the driver's socket within {seconds:.0f}s") from None
+
+    async def name(self) -> str:
+        """The driver's name (GetPluginInfo). Raises `CsiError`, `BadAnswer` for an empty name."""
+        return (await self._plugin_info()).name
+
+    async def _plugin_info(self) -> csi_pb2.GetPluginInfoResponse:
+        answer = await self._channel.call(
+            self._identity_stub.GetPluginInfo,
+            "/csi.v1.Identity/GetPluginInfo",
+            csi_pb2.GetPluginInfoRequest(),
+            timeout=self._timeout,
+        )
+        if not answer.name:
+            raise BadAnswer("the driver answered GetPluginInfo with an empty name")
+        self._channel.driver_name = answer.name
+        return answer
+
+    async def wait_until_ready(self) -> None:
+        """Probe once a second until the driver is ready. Raises `CsiError` for any other failure than time."""
+        while not await self._probe():
+            log.info("driver is not ready")
+            await asyncio.sleep(PROBE_PERIOD)
+
+    async def _probe(self) -> bool:
+        try:
+            answer = await self._channel.call(
+                self._identity_stub.Probe,
+                "/csi.v1.Identity/Probe",
+                csi_pb2.ProbeRequest(),
+                timeout=self._timeout,
+            )
+        except CsiError as error:
+            if error.code is Code.DEADLINE_EXCEEDED:
+                return False
+            raise
+        # A driver that does not say is ready (CSI specification, "Probe").
+        return not answer.HasField("ready") or answer.ready.value
+
+    async def capabilities(self) -> Capabilities:
+        answer = await self._channel.call(
+            self._controller.ControllerGetCapabilities,
+            "/csi.v1.Controller/ControllerGetCapabilities",
+            csi_pb2.ControllerGetCapabilitiesRequest(),
+            timeout=self._timeout,
+        )
+        return capabilities_from(answer)
+
+    async def meet(self) -> Identity:
+        """Ask who the driver is, wait until it is ready, ask what it can do; then calls may be sent.
+
+        Raises `CsiError`; `DriverAway` if it is another driver than before.
+        """
+        info = await self._plugin_info()
+        if self._known is not None and info.name != self._known.name:
+            raise DriverAway(f'driver "{info.name}" answers in the place of "{self._known.name}"')
+        await self.wait_until_ready()
+        self._known = Identity(info.name, info.vendor_version, await self.capabilities())
+        self._away = None
+        self._metrics.driver_connected.set(1)
+        return self._known
+
+    async def keep_in_touch(self, on_return: Callable[[], None]) -> None:
+        """Notice for ever when the driver goes, and meet it again when it comes back.
+
+        `on_return` is called each time the driver is back; its capabilities may be others by then.
+        """
+        while True:
+            await self._channel.wait_until_down()
+            self._lose("the connection to the driver's socket is lost")
+            log.warning("driver is gone")
+            await self._meet_again()
+            log.info("driver is back", driver=self.identity.name, version=self.identity.version)
+            on_return()
+
+    async def _meet_again(self) -> None:
+        while True:
+            await self._channel.wait_until_up()
+            try:
+                await self.meet()
+            except CsiError as error:
+                self._lose(str(error))
+                log.warning("driver does not introduce itself", reason=str(error))
+                await asyncio.sleep(PROBE_PERIOD)
+            else:
+                return
+
+    def _lose(self, why: str) -> None:
+        self._away = why
+        self._metrics.driver_connected.set(0)
+
+    async def create_snapshot(
+        self, name: str, volume: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> Snapshot:
+        """Cut a volume. The same name and volume give the same snapshot again, ready or not."""
+        self.require()
+        answer = await self._channel.call(
+            self._controller.CreateSnapshot,
+            "/csi.v1.Controller/CreateSnapshot",
+            csi_pb2.CreateSnapshotRequest(source_volume_id=volume, name=name, secrets=secrets, parameters=parameters),
+            timeout=self._timeout,
+            secrets=secrets,
+        )
+        if not answer.HasField("snapshot"):
+            raise BadAnswer("the driver answered CreateSnapshot without a snapshot")
+        return snapshot_from(answer.snapshot, call="CreateSnapshot", volume=volume)
+
+    async def delete_snapshot(self, handle: str, secrets: Mapping[str, str]) -> None:
+        """Delete a snapshot; one that does not exist is deleted."""
+        self.require()
+        try:
+            await self._channel.call(
+                self._controller.DeleteSnapshot,
+                "/csi.v1.Controller/DeleteSnapshot",
+                csi_pb2.DeleteSnapshotRequest(snapshot_id=handle, secrets=secrets),
+                timeout=self._timeout,
+                secrets=secrets,
+            )
+        except CsiError as error:
+            # Drivers should answer OK (CSI specification, "DeleteSnapshot"); those that do not mean the same.
+            if error.code is not Code.NOT_FOUND:
+                raise
+
+    async def find_snapshot(self, handle: str, secrets: Mapping[str, str]) -> Snapshot:
+        """Look up a snapshot, with GetSnapshot or else ListSnapshots.
+
+        Raises `CsiError` with `NotFound` when the driver does not know it.
+        """
+        self.require()
+        look_up = self._get if self.identity.capabilities.get_snapshot else self._list
+        found = await look_up(handle, secrets)
+        if found is None or found.handle != handle:
+            raise CsiError(Code.NOT_FOUND, f'the driver does not find snapshot "{handle}"')
+        return found
+
+    async def _get(self, handle: str, secrets: Mapping[str, str]) -> Snapshot | None:
+        answer = await self._channel.call(
+            self._controller.GetSnapshot,
+            "/csi.v1.Controller/GetSnapshot",
+            csi_pb2.GetSnapshotRequest(snapshot_id=handle, secrets=secrets),
+            timeout=self._timeout,
+            secrets=secrets,
+        )
+        if not answer.HasField("snapshot"):
+            raise BadAnswer("the driver answered GetSnapshot without a snapshot")
+        return snapshot_from(answer.snapshot, call="GetSnapshot")
+
+    async def _list(self, handle: str, secrets: Mapping[str, str]) -> Snapshot | None:
+        budget = Budget(self._timeout)
+        token = ""
+        for _ in range(MOST_PAGES):
+            answer = await self._channel.call(
+                self._controller.ListSnapshots,
+                "/csi.v1.Controller/ListSnapshots",
+                csi_pb2.ListSnapshotsRequest(snapshot_id=handle, starting_token=token, secrets=secrets),
+                timeout=budget.left(),
+                secrets=secrets,
+            )
+            if (found := entry_of(answer.entries, handle)) is not None:
+                return found
+            if not answer.next_token or answer.next_token == token:
+                return None
+            token = answer.next_token
+        raise BadAnswer(f"the driver's ListSnapshots did not come to an end within {MOST_PAGES} pages")
+
+
+@asynccontextmanager
+async def open_driver(address: str, metrics: Metrics, *, timeout: float, log_payloads: bool) -> AsyncIterator[Driver]:
+    """The driver behind `--csi-address`. Raises `BadAddress`."""
+    async with open_channel(address, metrics, log_payloads=log_payloads) as channel:
+        yield Driver(channel, metrics, timeout=timeout)

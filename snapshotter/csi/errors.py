@@ -1,0 +1,34 @@
+"""gRPC's errors as ours, by a table."""
+
+from collections.abc import Mapping
+
+import grpc
+
+from snapshotter.csi.payload import without_secrets
+from snapshotter.model.snapshot import Code, CsiError
+
+CODES: dict[grpc.StatusCode, Code] = {
+    grpc.StatusCode.OK: Code.OK,
+    grpc.StatusCode.CANCELLED: Code.CANCELED,
+    grpc.StatusCode.UNKNOWN: Code.UNKNOWN,
+    grpc.StatusCode.INVALID_ARGUMENT: Code.INVALID_ARGUMENT,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Code.DEADLINE_EXCEEDED,
+    grpc.StatusCode.NOT_FOUND: Code.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS: Code.ALREADY_EXISTS,
+    grpc.StatusCode.PERMISSION_DENIED: Code.PERMISSION_DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Code.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.FAILED_PRECONDITION: Code.FAILED_PRECONDITION,
+    grpc.StatusCode.ABORTED: Code.ABORTED,
+    grpc.StatusCode.OUT_OF_RANGE: Code.OUT_OF_RANGE,
+    grpc.StatusCode.UNIMPLEMENTED: Code.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL: Code.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE: Code.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS: Code.DATA_LOSS,
+    grpc.StatusCode.UNAUTHENTICATED: Code.UNAUTHENTICATED,
+}
+
+
+def csi_error(error: grpc.aio.AioRpcError, secrets: Mapping[str, str]) -> CsiError:
+    """The error of a call, with the values of the call's secrets taken out of the driver's text."""
+    text = without_secrets(error.details() or "the driver gave no reason", secrets)
+    return CsiError(CODES.get(error.code(), Code.UNKNOWN), text)

@@ -1,0 +1,227 @@
+"""The connection to the API server: requests with raw bytes in and out, on kubernetes_asyncio's transport.
+
+Everything that holds for all requests is here: credentials, timeouts, the client-side limit, obeying 429.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import structlog
+import yaml.error
+from aiolimiter import AsyncLimiter
+from kubernetes_asyncio.client import ApiClient, Configuration
+from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+
+from snapshotter.kube.errors import Unauthorized, Unreachable, api_error
+from snapshotter.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+JSON: Final = "application/json"
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds for one request that is not a watch."""
+MOST_WAITS = 5
+"""How often a request waits as a 429 asks before it is given up."""
+LONGEST_WAIT = 30.0
+"""Seconds that a `Retry-After` is obeyed for."""
+
+_NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class BadConfiguration(Exception):
+    """The kubeconfig, or the environment in a cluster, does not say how to reach the API server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The client-side limit: `--kube-api-qps` and `--kube-api-burst`. None: no limit."""
+
+    qps: float | None = None
+    burst: int = 10
+
+    def limiter(self) -> AsyncLimiter | None:
+        return None if self.qps is None else AsyncLimiter(self.burst, self.burst / self.qps)
+
+
+class Connection:
+    """Requests to one API server."""
+
+    def __init__(
+        self, kubeconfig: Path | None, client: ApiClient, limits: Limits, metrics: Metrics, user_agent: str
+    ) -> None:
+        self._kubeconfig = kubeconfig
+        self._client = client
+        self._limiter = limits.limiter()
+        self._requests = metrics.api_requests
+        self._user_agent = user_agent
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = JSON,
+    ) -> bytes:
+        """The answer's body. Raises `ApiError`.
+
+        A 429 is obeyed and a 401 makes us read our credentials anew; both then try again.
+        """
+        what = f"{method} {path}"
+        refreshed = False
+        for wait in range(MOST_WAITS + 1):
+            async with self._limiter or nullcontext():
+                response, answer = await self._exchange(method, path, query, body, content_type, what)
+            self._requests.labels(method, str(response.status)).inc()
+            if response.status < 300:
+                return answer
+            if response.status == 401 and not refreshed:
+                refreshed = True
+                await self.refresh_credentials()
+                continue
+            if response.status == 429 and wait < MOST_WAITS:
+                await asyncio.sleep(_retry_after(response, wait))
+                continue
+            raise api_error(response.status, answer, what)
+        raise api_error(429, b"", what)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        content_type: str,
+        what: str,
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
+        try:
+            response = await self._send(method, path, query, body, content_type, timeout)
+            async with response:
+                return response, await response.read()
+        except _NO_ANSWER as error:
+            self._requests.labels(method, "0").inc()
+            raise Unreachable(f"{what}: no answer: {_describe(error)}") from error
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], seconds: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of an answer that goes on for at most so many seconds. Raises `ApiError`."""
+        what = f"watch {path}"
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10.0)
+        try:
+            response = await self._send("GET", path, query, None, JSON, timeout)
+            async with response:
+                self._requests.labels("WATCH", str(response.status)).inc()
+                if response.status >= 300:
+                    error = api_error(response.status, await response.read(), what)
+                    if isinstance(error, Unauthorized):
+                        await self.refresh_credentials()
+                    raise error
+                yield _lines(response)
+        except _NO_ANSWER as error:
+            self._requests.labels("WATCH", "0").inc()
+            raise Unreachable(f"{what}: interrupted: {_describe(error)}") from error
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        configuration = self._client.configuration
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._user_agent}
+        for setting in (await configuration.auth_settings()).values():
+            headers[setting["key"]] = setting["value"]
+        response: aiohttp.ClientResponse = await self._client.rest_client.request(
+            method,
+            (configuration.host or "").rstrip("/") + path,
+            query_params=dict(query) if query else None,
+            headers=headers,
+            body=body,
+            _preload_content=False,
+            _request_timeout=timeout,
+        )
+        return response
+
+    async def refresh_credentials(self) -> None:
+        """Read the configuration anew: tokens expire, and exec plugins give others. Trouble is only logged."""
+        try:
+            fresh = await _load(self._kubeconfig)
+        except BadConfiguration as error:
+            log.warning("credentials could not be read again", reason=str(error))
+            return
+        self._client.configuration.api_key = fresh.api_key
+        self._client.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+
+
+@asynccontextmanager
+async def connect(
+    kubeconfig: Path | None, limits: Limits, metrics: Metrics, *, user_agent: str
+) -> AsyncIterator[Connection]:
+    """A connection by a kubeconfig, or by what a pod finds in its cluster. Raises `BadConfiguration`."""
+    configuration = await _load(kubeconfig)
+    # Watches keep their connections; more requests than this at a time would only wait in the server.
+    configuration.connection_pool_maxsize = 100
+    try:
+        client = ApiClient(configuration)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise BadConfiguration(f"the certificates of {_source(kubeconfig)} are unusable: {error}") from error
+    async with client:
+        yield Connection(kubeconfig, client, limits, metrics, user_agent)
+
+
+async def _load(kubeconfig: Path | None) -> Configuration:
+    configuration = Configuration()
+    try:
+        if kubeconfig is None:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.error.YAMLError) as error:
+        raise BadConfiguration(f"{_source(kubeconfig)} is unusable: {' '.join(str(error).split())}") from error
+    if not (configuration.host or "").startswith(("http://", "https://")):
+        raise BadConfiguration(f"{_source(kubeconfig)} names no usable server: {configuration.host!r}")
+    return configuration
+
+
+def _source(kubeconfig: Path | None) -> str:
+    return "the in-cluster configuration" if kubeconfig is None else f"kubeconfig {kubeconfig}"
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The lines of a body, however long they are; an unfinished last line is dropped."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        rest += chunk
+        *lines, last = rest.split(b"\n") if b"\n" in chunk else (rest,)
+        rest = last
+        for line in lines:
+            if line:
+                yield bytes(line)
+
+
+def _retry_after(response: aiohttp.ClientResponse, wait: int) -> float:
+    """Seconds to wait before the next try; the server's word if it gave one."""
+    try:
+        return min(float(response.headers["Retry-After"]), LONGEST_WAIT)
+    except (KeyError, ValueError):
+        return 0.25 * 2.0**wait
+
+
+def _describe(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

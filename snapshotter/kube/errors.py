@@ -1,0 +1,120 @@
+"""What the API server's refusals mean to us, by a table of HTTP statuses."""
+
+from typing import ClassVar
+
+import msgspec
+
+from snapshotter.runtime.workers import ReconcileError
+
+
+class ApiError(ReconcileError):
+    """A request that the API server did not carry out, or of which no answer came.
+
+    `transient`: the same request may well work a little later.
+    """
+
+    transient: ClassVar[bool] = False
+
+
+class BadRequest(ApiError):
+    """400: such as a field selector that the server does not know."""
+
+
+class Unauthorized(ApiError):
+    """401: the credentials are missing, wrong or expired."""
+
+    transient = True
+
+
+class Forbidden(ApiError):
+    """403: the role lacks a permission; the message names verb and resource."""
+
+
+class NotFound(ApiError):
+    """404: there is no such object, or no such kind."""
+
+
+class Conflict(ApiError):
+    """The object is not as the request supposed (409, or a failed test of a JSON patch): read it anew."""
+
+
+class Gone(ApiError):
+    """410: the version is too old to list or watch from."""
+
+
+class Invalid(ApiError):
+    """422: what would be written breaks the schema or a rule."""
+
+
+class TooManyRequests(ApiError):
+    """429, still after waiting as the server asked."""
+
+    transient = True
+
+
+class ServerTrouble(ApiError):
+    """5xx: the server could not do it now."""
+
+    transient = True
+
+
+class Unreachable(ApiError):
+    """No answer came. Whether the request was carried out is not known."""
+
+    transient = True
+
+
+class Malformed(ApiError):
+    """The answer is not what the API promises."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+    429: TooManyRequests,
+}
+
+
+class _Cause(msgspec.Struct):
+    field: str = ""
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] = []
+
+
+class _Status(msgspec.Struct):
+    """The part of a `Status` body that is read."""
+
+    message: str = ""
+    code: int = 0
+    details: _Details = _Details()
+
+
+_decoder = msgspec.json.Decoder(_Status)
+
+
+def api_error(status: int, body: bytes, what: str) -> ApiError:
+    """The error for an HTTP status and the `Status` object in its body; `what` was attempted."""
+    try:
+        answer = _decoder.decode(body)
+    except msgspec.MsgspecError:
+        answer = _Status(message=body[:200].decode(errors="replace"))
+    kind = _BY_STATUS.get(status, ServerTrouble if status >= 500 else ApiError)
+    if kind is Invalid and _is_failed_precondition(answer):
+        kind = Conflict
+    return kind(f"{what}: {status}: {' '.join(answer.message.split())}")
+
+
+def _is_failed_precondition(answer: _Status) -> bool:
+    """Some preconditions fail with 422: a uid that is not the object's, and the tests of a JSON patch.
+
+    The former names its field; the latter is the one refusal of a patch that names no field at all.
+    """
+    fields = [cause.field for cause in answer.details.causes]
+    return not fields or "metadata.uid" in fields

@@ -1,0 +1,131 @@
+"""Events about our objects: one per object and reason, counted up rather than repeated, sent in the background."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from snapshotter.kube.connection import MERGE_PATCH, Connection
+from snapshotter.kube.errors import ApiError, NotFound
+from snapshotter.kube.kinds import Kind
+
+log = structlog.get_logger(__name__)
+
+LONGEST_MESSAGE = 1024
+"""Characters of an event's message that the API server accepts."""
+MOST_REMEMBERED = 4096
+"""Events that can be counted up; older ones are begun anew."""
+MOST_WAITING = 1000
+"""Events that wait to be sent. When the API server is away, later ones are dropped, with a line in the log."""
+NAMESPACE = "default"
+"""Where events about cluster-scoped objects live."""
+
+EventType = Literal["Normal", "Warning"]
+
+
+class _HasMeta(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def resource_version(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    involved: dict[str, str]
+    type: EventType
+    reason: str
+    message: str
+    at: str
+
+
+@dataclass(slots=True)
+class _Sent:
+    name: str
+    count: int
+
+
+class Events:
+    """Tells users about objects. `tell` never waits and never fails; `run` does the sending."""
+
+    def __init__(self, connection: Connection, component: str) -> None:
+        self._connection = connection
+        self._component = component
+        self._waiting: asyncio.Queue[_Event] = asyncio.Queue(MOST_WAITING)
+        self._sent: OrderedDict[tuple[str, str], _Sent] = OrderedDict()
+
+    def tell(self, kind: Kind[Any], meta: _HasMeta, event_type: EventType, reason: str, message: str) -> None:
+        """Say something about an object; said before with this reason, the same event is counted up."""
+        involved = {
+            "apiVersion": kind.api_version,
+            "kind": kind.name,
+            "name": meta.name,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+        }
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            self._waiting.put_nowait(_Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now))
+        except asyncio.QueueFull:
+            log.warning("event dropped", reason=reason, message=message)
+
+    async def run(self) -> None:
+        """Send what was told, for ever."""
+        while True:
+            event = await self._waiting.get()
+            try:
+                await self._send(event)
+            except ApiError as error:
+                log.warning("event not sent", reason=event.reason, message=event.message, error=str(error))
+            finally:
+                self._waiting.task_done()
+
+    async def drain(self) -> None:
+        """Return when everything that was told has been sent."""
+        await self._waiting.join()
+
+    async def _send(self, event: _Event) -> None:
+        key = (event.involved["uid"], event.reason)
+        if (sent := self._sent.get(key)) is not None:
+            self._sent.move_to_end(key)
+            try:
+                await self._count_up(sent, event)
+            except NotFound:
+                # Events are short-lived; this one has expired.
+                del self._sent[key]
+            else:
+                return
+        self._sent[key] = _Sent(await self._begin(event), 1)
+        if len(self._sent) > MOST_REMEMBERED:
+            self._sent.popitem(last=False)
+
+    async def _count_up(self, sent: _Sent, event: _Event) -> None:
+        patch = {"count": sent.count + 1, "lastTimestamp": event.at, "message": event.message}
+        path = f"/api/v1/namespaces/{NAMESPACE}/events/{sent.name}"
+        await self._connection.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        sent.count += 1
+
+    async def _begin(self, event: _Event) -> str:
+        name = f"{event.involved['name']}.{time.time_ns():x}"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "involvedObject": event.involved,
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message,
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+            "count": 1,
+            "firstTimestamp": event.at,
+            "lastTimestamp": event.at,
+        }
+        await self._connection.request("POST", f"/api/v1/namespaces/{NAMESPACE}/events", body=body)
+        return name

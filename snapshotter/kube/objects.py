@@ -1,0 +1,206 @@
+"""The objects of one kind on the API server: listed, watched, read and patched."""
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+
+from snapshotter.kube.connection import JSON_PATCH, MERGE_PATCH, Connection
+from snapshotter.kube.errors import ApiError, BadRequest, Gone, Malformed, api_error
+from snapshotter.kube.kinds import Kind
+from snapshotter.metrics import Metrics
+from snapshotter.runtime.informer import (
+    Bookmark,
+    Changed,
+    Listing,
+    Removed,
+    SourceError,
+    VersionExpired,
+    WatchEvent,
+)
+from snapshotter.runtime.store import Versioned
+
+T = TypeVar("T", bound=Versioned)
+
+log = structlog.get_logger(__name__)
+
+PAGE_SIZE = 500
+"""Objects that are listed with one request."""
+WATCH_SECONDS = (30, 40)
+"""A watch is asked for so long. A connection that has gone dumb is found out when the time is up, at the latest."""
+WATCH_GRACE = 5.0
+"""Seconds after which a watch that should have ended is cut."""
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw]
+
+
+class _WatchLine(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _NamedMeta(msgspec.Struct, rename="camel"):
+    name: str = ""
+    resource_version: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _NamedMeta = _NamedMeta()
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+
+
+class Objects(Generic[T]):
+    """One kind's door. A `snapshotter.runtime.informer.Source`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        kind: Kind[T],
+        metrics: Metrics,
+        *,
+        wanted: Callable[[T], bool] = lambda _: True,
+        field_selector: str | None = None,
+        label_selector: str | None = None,
+    ) -> None:
+        """`wanted` is asked about each object, also where the server understands the selectors."""
+        self._connection = connection
+        self._kind = kind
+        self._wanted = wanted
+        self._field_selector = field_selector
+        self._label_selector = label_selector
+        self._malformed = metrics.malformed_objects.labels(kind.plural)
+        self._objects = msgspec.json.Decoder(kind.type)
+        self._lists = msgspec.json.Decoder(_List)
+        self._lines = msgspec.json.Decoder(_WatchLine)
+        self._named = msgspec.json.Decoder(_Named)
+        self._statuses = msgspec.json.Decoder(_Status)
+
+    async def list_all(self) -> Listing[T]:
+        """All objects of the selection, in pages. Raises `SourceError`."""
+        try:
+            try:
+                return await self._list()
+            except BadRequest as error:
+                if self._field_selector is None:
+                    raise
+                # CRDs that were installed by others may not declare the field as selectable.
+                log.info("objects are not selected by the server", resource=self._kind.plural, reason=str(error))
+                self._field_selector = None
+                return await self._list()
+        except Gone as error:
+            raise VersionExpired(str(error)) from error
+        except ApiError as error:
+            raise SourceError(str(error)) from error
+
+    async def _list(self) -> Listing[T]:
+        objects: list[T] = []
+        query = self._selectors() | {"limit": str(PAGE_SIZE)}
+        while True:
+            body = await self._connection.request("GET", self._kind.path, query=query)
+            try:
+                page = self._lists.decode(body)
+            except msgspec.MsgspecError as error:
+                raise Malformed(f"list of {self._kind.plural}: {error}") from error
+            objects.extend(item for raw in page.items if (item := self._decode(raw)) is not None)
+            if not page.metadata.continue_:
+                return Listing(tuple(objects), page.metadata.resource_version)
+            query["continue"] = page.metadata.continue_
+
+    @asynccontextmanager
+    async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
+        """What happens after a version, for a bounded time. Raises `SourceError`."""
+        seconds = random.uniform(*WATCH_SECONDS)  # noqa: S311 (spreads the load, keeps no secret)
+        query = self._selectors() | {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(int(seconds)),
+        }
+        try:
+            async with self._connection.stream(self._kind.path, query=query, seconds=seconds + WATCH_GRACE) as lines:
+                yield self._events(lines)
+        except Gone as error:
+            raise VersionExpired(str(error)) from error
+        except ApiError as error:
+            raise SourceError(str(error)) from error
+
+    async def _events(self, lines: AsyncIterator[bytes]) -> AsyncIterator[WatchEvent[T]]:
+        async for line in lines:
+            if (event := self._event(line)) is not None:
+                yield event
+
+    def _event(self, line: bytes) -> WatchEvent[T] | None:
+        try:
+            frame = self._lines.decode(line)
+            about = self._named.decode(frame.object).metadata
+        except msgspec.MsgspecError as error:
+            raise Malformed(f"watch of {self._kind.plural}: {error}") from error
+        match frame.type:
+            case "ADDED" | "MODIFIED":
+                item = self._decode(frame.object)
+                # An object that is not ours, or that we cannot understand (any more), is as good as gone.
+                return Removed(about.name, about.resource_version) if item is None else Changed(item)
+            case "DELETED":
+                return Removed(about.name, about.resource_version)
+            case "BOOKMARK":
+                return Bookmark(about.resource_version)
+            case "ERROR":
+                code = self._statuses.decode(frame.object).code
+                raise api_error(code, bytes(frame.object), f"watch of {self._kind.plural}")
+            case _:
+                return None
+
+    async def get(self, name: str) -> T:
+        """The object as it is now. Raises `ApiError`."""
+        return self._read(await self._connection.request("GET", f"{self._kind.path}/{name}"))
+
+    async def merge(self, name: str, patch: Mapping[str, Any]) -> T:
+        """Apply a JSON merge patch (RFC 7396); the object as it is then. Raises `ApiError`."""
+        return await self._patch(name, patch, MERGE_PATCH, None)
+
+    async def apply(self, name: str, patch: list[dict[str, Any]], *, subresource: str | None = None) -> T:
+        """Apply a JSON patch (RFC 6902). Raises `ApiError`, `Conflict` when it does not fit the object."""
+        return await self._patch(name, patch, JSON_PATCH, subresource)
+
+    async def _patch(self, name: str, patch: object, content_type: str, subresource: str | None) -> T:
+        path = f"{self._kind.path}/{name}" + (f"/{subresource}" if subresource else "")
+        return self._read(await self._connection.request("PATCH", path, body=patch, content_type=content_type))
+
+    def _read(self, body: bytes) -> T:
+        try:
+            return self._objects.decode(body)
+        except msgspec.MsgspecError as error:
+            raise Malformed(f"{self._kind.name}: {error}") from error
+
+    def _decode(self, raw: msgspec.Raw) -> T | None:
+        """An object, or None for one that is not wanted or not what its schema promises: others go on."""
+        try:
+            item = self._objects.decode(raw)
+        except msgspec.MsgspecError as error:
+            self._malformed.inc()
+            name = self._named.decode(raw).metadata.name
+            log.warning("object is malformed and passed over", resource=self._kind.plural, name=name, reason=str(error))
+            return None
+        return item if self._wanted(item) else None
+
+    def _selectors(self) -> dict[str, str]:
+        query = {}
+        if self._field_selector is not None:
+            query["fieldSelector"] = self._field_selector
+        if self._label_selector is not None:
+            query["labelSelector"] = self._label_selector
+        return query

@@ -1,0 +1,122 @@
+"""All series that the programs expose, on a registry that is passed in.
+
+Names, labels and buckets that upstream's dashboards know are kept; the others begin with `snapshotter_`.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+OPERATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
+QUEUE_BUCKETS = tuple(10.0**exponent for exponent in range(-8, 2))
+
+UNKNOWN_DRIVER = "unknown-driver"
+"""The driver's label for calls made before the driver has told its name."""
+
+CONTENT_STATES = ("ready", "not_ready", "failing", "deleting")
+
+
+class _Computed(Collector):
+    """Gauges whose values are asked for when the page is read."""
+
+    def __init__(self) -> None:
+        self._gauges: list[tuple[str, str, dict[str, str], Callable[[], float]]] = []
+
+    def add(self, name: str, text: str, labels: dict[str, str], value: Callable[[], float]) -> None:
+        self._gauges.append((name, text, labels, value))
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for name, text, labels, value in self._gauges:
+            family = families.setdefault(name, GaugeMetricFamily(name, text, labels=list(labels)))
+            family.add_metric(list(labels.values()), value())
+        return list(families.values())
+
+
+class QueueMetrics:
+    """The `workqueue_*` series of one queue; a `snapshotter.runtime.workqueue.QueueObserver`."""
+
+    def __init__(self, metrics: "Metrics", name: str) -> None:
+        self._adds = metrics.queue_adds.labels(name)
+        self._waits = metrics.queue_waits.labels(name)
+        self._works = metrics.queue_works.labels(name)
+        self._retries = metrics.queue_retries.labels(name)
+
+    def added(self) -> None:
+        self._adds.inc()
+
+    def taken(self, waited: float) -> None:
+        self._waits.observe(waited)
+
+    def done(self, worked: float) -> None:
+        self._works.observe(worked)
+
+    def retried(self) -> None:
+        self._retries.inc()
+
+
+class Metrics:
+    """The series, declared once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        self.operations = Histogram(
+            "csi_sidecar_operations_seconds",
+            "How long a call to the CSI driver took, with its gRPC code.",
+            ("driver_name", "method_name", "grpc_status_code"),
+            buckets=OPERATION_BUCKETS,
+            registry=registry,
+        )
+        self.queue_adds = Counter("workqueue_adds", "Keys that were added to the queue.", ("name",), registry=registry)
+        self.queue_waits = Histogram(
+            "workqueue_queue_duration_seconds",
+            "How long a key waited for a worker.",
+            ("name",),
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
+        self.queue_works = Histogram(
+            "workqueue_work_duration_seconds",
+            "How long a worker was at a key.",
+            ("name",),
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
+        self.queue_retries = Counter(
+            "workqueue_retries", "Keys that come back after a failure.", ("name",), registry=registry
+        )
+        self.calls_in_flight = Gauge(
+            "snapshotter_csi_calls_in_flight",
+            "Calls to the CSI driver that have no answer yet.",
+            ("method_name",),
+            registry=registry,
+        )
+        self.driver_connected = Gauge(
+            "snapshotter_driver_connected",
+            "1 while the CSI driver's socket is connected and the driver has identified itself.",
+            registry=registry,
+        )
+        self.malformed_objects = Counter(
+            "snapshotter_malformed_objects",
+            "Objects from the API server that could not be understood and were passed over.",
+            ("resource",),
+            registry=registry,
+        )
+        self.api_requests = Counter(
+            "snapshotter_api_requests",
+            "Requests to the API server, by method and HTTP status; 0: no answer.",
+            ("method", "status"),
+            registry=registry,
+        )
+        self._computed = _Computed()
+        registry.register(self._computed)
+
+    def watch_gauge(self, name: str, text: str, value: Callable[[], float], /, **labels: str) -> None:
+        """Expose a gauge that is computed when the page is read."""
+        self._computed.add(name, text, labels, value)

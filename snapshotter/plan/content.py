@@ -1,0 +1,252 @@
+"""What the sidecar does next for one VolumeSnapshotContent. Pure: every rule is an expression here.
+
+`snapshotter.sidecar.content` carries the actions out; `snapshotter.plan.status` says what is then recorded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+from snapshotter.model.content import Content, SnapshotClass
+from snapshotter.model.snapshot import Capabilities
+from snapshotter.plan.create import Naming, driver_parameters, extra_metadata, snapshot_name
+from snapshotter.plan.secrets import Problem, SecretRef, list_secret, secret_from_annotations
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every content alike: the driver beside us and what it can do, and our flags."""
+
+    driver: str
+    capabilities: Capabilities
+    naming: Naming
+    extra_create_metadata: bool = False
+
+
+class Step(StrEnum):
+    """What is being attempted; named in messages, and the reason of an event follows from it."""
+
+    CREATE = "CreateSnapshot"
+    CHECK = "check"
+    DELETE = "DeleteSnapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSnapshot:
+    """Cut a volume, or ask again for the snapshot that we are cutting."""
+
+    name: str
+    volume: str
+    secret: SecretRef | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    class_is_gone: str | None = None
+    """The name of a class that is missing: the call only settles whether there is anything to delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSnapshot:
+    """Look up a snapshot that exists."""
+
+    handle: str
+    secret: SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSnapshot:
+    """Take an imported snapshot as ready: this driver has no way to look one up."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSnapshot:
+    handle: str
+    secret: SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let the API server remove the object: drop our finalizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmark:
+    """Remove a being-created mark that a crash or a failed write has left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """As the objects are, the step cannot be taken; say why, and look again later."""
+
+    step: Step
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until somebody changes something. `blocker`: what a requested deletion waits for."""
+
+    blocker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """All is as it should be."""
+
+
+Action = CreateSnapshot | CheckSnapshot | TrustSnapshot | DeleteSnapshot | Release | Unmark | Refuse | Wait | Settle
+
+
+class Lane(StrEnum):
+    """Actions that share workers. None of the lanes waits for another."""
+
+    CREATE = "create"
+    CHECK = "check"
+    DELETE = "delete"
+
+
+def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
+    """What to do for a content whose class, if it is known, is this one."""
+    if not is_ours(content, terms.driver):
+        return Wait()
+    if may_delete(content):
+        return _delete_or_release(content)
+    if content.marked_as_being_created and content.handle is not None:
+        return Unmark()
+    if content.ready:
+        return Wait(_blocker(content)) if content.deleting else Settle()
+    if exists_on_storage(content):
+        return _check(content, snapshot_class, terms)
+    if content.is_group_member:
+        # The group was cut; whoever made this content records the member's handle in it.
+        return Wait(_blocker(content))
+    # CreateSnapshot is idempotent, and calling it again is how CSI polls a cut in progress.
+    return _create(content, snapshot_class, terms)
+
+
+def is_ours(content: Content, driver: str) -> bool:
+    """Whether the content is for this driver and says what to do."""
+    return content.spec.driver == driver and (content.volume is not None or content.imported_handle is not None)
+
+
+def may_delete(content: Content) -> bool:
+    """Whether the content may go, with or without its snapshot.
+
+    While a cut has no answer, its snapshot could not be found again: the content stays until there is one.
+    """
+    if not content.deleting:
+        return False
+    if _import_never_bound(content):
+        return True
+    if content.marked_as_being_created and content.handle is None:
+        return False
+    return content.marked_as_being_deleted
+
+
+def exists_on_storage(content: Content) -> bool:
+    """Whether the snapshot was made by others, and so is looked up and never created."""
+    return content.imported_handle is not None or (content.has_group_handle and content.handle is not None)
+
+
+def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> bool:
+    """Whether a change by somebody else makes the content due now: it must change what would be done."""
+    return old is None or (next_action(old, snapshot_class, terms) != next_action(new, snapshot_class, terms))
+
+
+def lane(content: Content, action: Action) -> Lane:
+    """Where the next action waits for a worker. Asking again for a snapshot that is cut is a check."""
+    match action:
+        case CreateSnapshot() | Refuse(step=Step.CREATE):
+            return Lane.CREATE if content.handle is None else Lane.CHECK
+        case DeleteSnapshot() | Release() | Refuse(step=Step.DELETE):
+            return Lane.DELETE
+        case CheckSnapshot() | TrustSnapshot() | Unmark() | Refuse() | Wait() | Settle():
+            return Lane.CHECK
+        case _:
+            assert_never(action)
+
+
+def is_pending(content: Content, action: Action) -> bool:
+    """Whether the snapshot is made, and the action only asks whether it is ready by now."""
+    return isinstance(action, CheckSnapshot | CreateSnapshot) and content.handle is not None
+
+
+def _import_never_bound(content: Content) -> bool:
+    return content.imported_handle is not None and not content.spec.volume_snapshot_ref.uid
+
+
+def _blocker(content: Content) -> str | None:
+    """What a deletion that somebody asked for waits for, besides a cut that has no answer yet."""
+    if not content.deleting:
+        return None
+    ref = content.spec.volume_snapshot_ref
+    return (
+        f"VolumeSnapshot {ref.namespace}/{ref.name} has not been deleted, or the snapshot-controller has not "
+        "yet marked this content as being deleted"
+    )
+
+
+def _delete_or_release(content: Content) -> Action:
+    # A snapshot is deleted only on the word of the controller, and a member of a group only with its group.
+    if (
+        content.spec.deletion_policy == "Delete"
+        and content.marked_as_being_deleted
+        and content.handle is not None
+        and not content.has_group_handle
+    ):
+        secret = secret_from_annotations(content.metadata.annotations)
+        if isinstance(secret, Problem):
+            return Refuse(Step.DELETE, secret.text)
+        return DeleteSnapshot(content.handle, secret)
+    return Release() if content.protected else Settle()
+
+
+def _check(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
+    handle = content.handle or content.imported_handle or ""
+    if content.class_name is None:
+        secret = secret_from_annotations(content.metadata.annotations) if content.has_group_handle else None
+    elif snapshot_class is None:
+        return Refuse(Step.CHECK, _missing_class(content.class_name))
+    else:
+        secret = list_secret(snapshot_class.parameters, content)
+    if isinstance(secret, Problem):
+        return Refuse(Step.CHECK, secret.text)
+    if terms.capabilities.can_look_up:
+        return CheckSnapshot(handle, secret)
+    if content.is_group_member:
+        # Whether it is ready only its group knows, and that is told through the group's content.
+        return Wait(_blocker(content))
+    return TrustSnapshot(handle)
+
+
+def _create(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
+    if content.class_name is None:
+        return Refuse(Step.CREATE, "spec.volumeSnapshotClassName is not set, and creating needs a class")
+    secret = secret_from_annotations(content.metadata.annotations)
+    if isinstance(secret, Problem):
+        return Refuse(Step.CREATE, secret.text)
+    name = snapshot_name(terms.naming, content)
+    if isinstance(name, Problem):
+        return Refuse(Step.CREATE, name.text)
+    volume = content.volume or ""
+    if snapshot_class is None:
+        if content.deleting and content.marked_as_being_created:
+            return CreateSnapshot(name, volume, secret, class_is_gone=content.class_name)
+        return Refuse(Step.CREATE, _missing_class(content.class_name))
+    if snapshot_class.driver != terms.driver:
+        return Refuse(
+            Step.CREATE,
+            f'VolumeSnapshotClass "{snapshot_class.name}" is for driver "{snapshot_class.driver}", '
+            f'this content for "{terms.driver}"',
+        )
+    parameters = driver_parameters(snapshot_class.parameters)
+    if isinstance(parameters, Problem):
+        return Refuse(Step.CREATE, parameters.text)
+    if terms.extra_create_metadata:
+        parameters |= extra_metadata(content)
+    return CreateSnapshot(name, volume, secret, parameters)
+
+
+def _missing_class(name: str) -> str:
+    return f'VolumeSnapshotClass "{name}" does not exist'

@@ -1,0 +1,62 @@
+"""Bodies of patches to `metadata`. Each carries a precondition, so that it erases nothing of others."""
+
+from snapshotter import names
+from snapshotter.model.content import Content
+from snapshotter.model.meta import Meta
+from snapshotter.plan.status import StatusPatch
+
+MergePatch = dict[str, object]
+JsonPatch = list[dict[str, object]]
+
+
+def mark_being_created(content: Content) -> MergePatch:
+    """Set the being-created mark; with it goes our finalizer where it is missing.
+
+    The finalizer is normally the controller's to add, but a content that is deleted before it does would
+    take the knowledge of its snapshot along. A list is replaced as a whole, so then the patch asks for the
+    very version that we know.
+    """
+    metadata: MergePatch = {
+        "uid": content.metadata.uid,
+        "annotations": {names.BEING_CREATED: names.MARK},
+    }
+    if not content.protected and not content.deleting:
+        metadata["resourceVersion"] = content.metadata.resource_version
+        metadata["finalizers"] = [*content.metadata.finalizers, names.CONTENT_FINALIZER]
+    return {"metadata": metadata}
+
+
+def unmark_being_created(content: Content) -> MergePatch:
+    return {"metadata": {"uid": content.metadata.uid, "annotations": {names.BEING_CREATED: None}}}
+
+
+def without_finalizer(meta: Meta, finalizer: str) -> JsonPatch:
+    """Drop one finalizer, if the list is still the one that we know; doubled entries go together."""
+    kept = [name for name in meta.finalizers if name != finalizer]
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
+        {"op": "test", "path": "/metadata/finalizers", "value": list(meta.finalizers)},
+        {"op": "replace", "path": "/metadata/finalizers", "value": kept},
+    ]
+
+
+def status_patch(content: Content, status: StatusPatch) -> JsonPatch:
+    """Change single keys of the status of this very object.
+
+    The uid in a merge patch guards nothing here, since the API server ignores `metadata` in writes of `/status`;
+    a test in a JSON patch holds. The keys that are removed are there, or the patch fails as a whole.
+    """
+    same_object: dict[str, object] = {"op": "test", "path": "/metadata/uid", "value": content.metadata.uid}
+    if content.written_status is None:
+        return [
+            same_object,
+            {"op": "test", "path": "/status", "value": None},
+            {"op": "add", "path": "/status", "value": {k: v for k, v in status.items() if v is not None}},
+        ]
+    return [same_object, *(_change(f"/status/{key}", value) for key, value in status.items())]
+
+
+def _change(path: str, value: object) -> dict[str, object]:
+    if value is None:
+        return {"op": "remove", "path": path}
+    return {"op": "add", "path": path, "value": value}

@@ -1,0 +1,203 @@
+"""The informer: keeps a store equal to what the API server holds, by a list and a watch that never end."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from snapshotter.runtime.store import Store, Versioned, is_newer
+from snapshotter.runtime.workqueue import Backoff
+
+T = TypeVar("T", bound=Versioned)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """All objects, and the version from which to watch what happens after."""
+
+    objects: tuple[T, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[T]):
+    """An object is new or different."""
+
+    object: T
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An object is gone, or does not belong to the selection any more."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Nothing happened up to this version."""
+
+    version: str
+
+
+WatchEvent = Changed[T] | Removed | Bookmark
+
+
+class SourceError(Exception):
+    """Listing or watching did not work; it is tried again."""
+
+
+class VersionExpired(SourceError):
+    """The server does not know any more what happened since the version: list again (410 Gone)."""
+
+
+class Source(Protocol[T]):
+    """Where the objects come from."""
+
+    async def list_all(self) -> Listing[T]:
+        """All objects. Raises `SourceError`."""
+        ...
+
+    def watch(self, version: str) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
+        """What happens after a version, for a while.
+
+        The watch is established when the context is entered, and ends by itself: quietly when its time is up,
+        with `SourceError` when something is wrong, `VersionExpired` among them. It is never silent for long.
+        """
+        ...
+
+
+SHORTEST_WATCH = 1.0
+"""Seconds. A watch that ends earlier, though quietly, counts as an interruption."""
+
+OnChange = Callable[[T | None, T | None], None]
+"""Told of every change by others, with the object before and after; None: there was or is none."""
+
+
+class Informer(Generic[T]):
+    """Fills a store and tells of changes.
+
+    * Changes are told after the store has them, in the order in which they happened.
+    * Our own writes, which were put into the store already, are not told again.
+    * Whatever happens to the connection, the store is right again after the next list or watch.
+    """
+
+    def __init__(
+        self,
+        source: Source[T],
+        store: Store[T],
+        on_change: OnChange[T],
+        *,
+        what: str,
+        backoff: Backoff = Backoff(start=0.2, maximum=10.0, jitter=0.5),
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._on_change = on_change
+        self._what = what
+        self._backoff = backoff
+        self._interruptions = 0
+        self._newest: str | None = None
+        self._version: str | None = None
+        self._last_contact: float | None = None
+        self.synced = asyncio.Event()
+        """Set once the store has been equal to the server's for the first time."""
+
+    @property
+    def what(self) -> str:
+        """The kind of the objects, for people."""
+        return self._what
+
+    def seconds_since_contact(self) -> float | None:
+        """How old the store may be: the time since the server was last heard of. None before the first list."""
+        if self._last_contact is None:
+            return None
+        return _now() - self._last_contact
+
+    async def run(self) -> None:
+        """List and watch for ever."""
+        while True:
+            try:
+                if self._version is None:
+                    self._version = await self._list()
+                await self._watch(self._version)
+            except VersionExpired as error:
+                log.info("listing again", what=self._what, reason=str(error))
+                self._version = None
+                await self._pause()
+            except SourceError as error:
+                log.warning("watch interrupted", what=self._what, reason=str(error))
+                await self._pause()
+
+    async def _pause(self) -> None:
+        self._interruptions += 1
+        # The first interruption after a good time is mended at once.
+        if self._interruptions > 1:
+            await asyncio.sleep(self._backoff.delay(self._interruptions - 1, random.random()))  # noqa: S311
+
+    async def _list(self) -> str:
+        listing = await self._source.list_all()
+        self._heard()
+        # A server that went back in time was restored from a backup: what we know is worth nothing then.
+        restored = self._newest is not None and is_newer(self._newest, listing.version)
+        gone = self._store.names() - {item.name for item in listing.objects}
+        for item in listing.objects:
+            if restored:
+                self._replaced(item)
+            else:
+                self._changed(item)
+        for name in gone:
+            self._removed(name)
+        self._newest = listing.version
+        if not self.synced.is_set():
+            log.info("store filled", what=self._what, objects=len(listing.objects))
+            self.synced.set()
+        return listing.version
+
+    async def _watch(self, version: str) -> None:
+        started = _now()
+        async with self._source.watch(version) as events:
+            self._heard()
+            async for event in events:
+                self._heard()
+                self._interruptions = 0
+                match event:
+                    case Changed(item):
+                        version = item.metadata.resource_version
+                        self._changed(item)
+                    case Removed(name, version):
+                        self._removed(name)
+                    case Bookmark(version):
+                        pass
+                self._version = self._newest = version
+        if _now() - started < SHORTEST_WATCH:
+            raise SourceError("the server ended the watch as soon as it began")
+        self._interruptions = 0
+
+    def _heard(self) -> None:
+        self._last_contact = _now()
+
+    def _replaced(self, item: T) -> None:
+        old = self._store.remove(item.name)
+        self._store.put(item)
+        self._on_change(old, item)
+
+    def _changed(self, item: T) -> None:
+        old = self._store.get(item.name)
+        if self._store.put(item):
+            self._on_change(old, item)
+
+    def _removed(self, name: str) -> None:
+        if (old := self._store.remove(name)) is not None:
+            self._on_change(old, None)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

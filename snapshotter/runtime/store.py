@@ -1,0 +1,81 @@
+"""The last known state of the objects of one kind. The informer fills it; our own writes go in at once."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+
+class Versioned(Protocol):
+    """What the store must know of an object."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def metadata(self) -> "HasVersion": ...
+
+
+class HasVersion(Protocol):
+    @property
+    def resource_version(self) -> str: ...
+    @property
+    def deletion_timestamp(self) -> str | None: ...
+    @property
+    def finalizers(self) -> tuple[str, ...]: ...
+
+
+T = TypeVar("T", bound=Versioned)
+
+
+class Store(Generic[T]):
+    """Objects by name, never older than what was once known of them."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, T] = {}
+
+    def get(self, name: str) -> T | None:
+        return self._objects.get(name)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._objects.values()))
+
+    def names(self) -> set[str]:
+        return set(self._objects)
+
+    def put(self, new: T) -> bool:
+        """Take an object in; False if the one that is there is the same version or newer."""
+        old = self._objects.get(new.name)
+        if old is not None and not is_newer(new.metadata.resource_version, old.metadata.resource_version):
+            return False
+        self._objects[new.name] = new
+        return True
+
+    def record(self, written: T) -> None:
+        """Take in what the API server answered to a write of ours.
+
+        An object that is not here any more was deleted meanwhile, and stays away: the watch brings it back
+        if it was made anew. One that has lost its last finalizer is deleted, and is then answered with the
+        version that it had before.
+        """
+        if written.metadata.deletion_timestamp is not None and not written.metadata.finalizers:
+            self.remove(written.name)
+        elif written.name in self._objects:
+            self.put(written)
+
+    def remove(self, name: str) -> T | None:
+        return self._objects.pop(name, None)
+
+    def select(self, predicate: Callable[[T], bool]) -> list[T]:
+        return [item for item in self._objects.values() if predicate(item)]
+
+
+def is_newer(new: str, old: str) -> bool:
+    """Whether a resource version is later than another.
+
+    They are numbers that grow, as far as one knows (Kubernetes, "Resource versions"). If one is not a number,
+    any other version is taken for a later one: better to look twice than never.
+    """
+    if new.isdecimal() and old.isdecimal():
+        return int(new) > int(old)
+    return new != old

@@ -1,0 +1,127 @@
+"""What the sidecar writes of VolumeSnapshotContents: marks, status, finalizer. The store learns of it at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+
+from snapshotter.kube.errors import ApiError, Conflict, NotFound
+from snapshotter.kube.objects import Objects
+from snapshotter.model.content import Content
+from snapshotter.model.snapshot import CsiError, Snapshot
+from snapshotter.names import CONTENT_FINALIZER
+from snapshotter.plan import patches, status
+from snapshotter.runtime.store import Store
+
+log = structlog.get_logger(__name__)
+
+WRITE_AGAIN_AFTER = (0.1, 0.3, 1.0, 3.0)
+"""Seconds between the tries of a write that the API server could not do just then."""
+
+
+class Superseded(Exception):
+    """The object is not as it was when the write was planned; the store has it as it is now."""
+
+
+class Contents:
+    """The contents on the API server. Each write gives the object as it is then.
+
+    Each raises `Superseded` when the object has changed in a way that matters to the write, or is gone, and
+    `ApiError` when the API server does not do it. Trouble that passes is waited for; every write may be repeated.
+    """
+
+    def __init__(self, objects: Objects[Content], store: Store[Content]) -> None:
+        self._objects = objects
+        self._store = store
+
+    async def mark_as_being_created(self, content: Content) -> Content:
+        if content.marked_as_being_created:
+            return content
+        patch = patches.mark_being_created(content)
+        return await self._write(content, lambda: self._objects.merge(content.name, patch))
+
+    async def unmark(self, content: Content) -> Content:
+        if not content.marked_as_being_created:
+            return content
+        patch = patches.unmark_being_created(content)
+        return await self._write(content, lambda: self._objects.merge(content.name, patch))
+
+    async def record(self, content: Content, snapshot: Snapshot) -> Content:
+        """Fold a driver's answer into the status."""
+        return await self._write_status(content, status.recorded(content, snapshot, datetime.now(UTC)))
+
+    async def record_failure(self, content: Content, message: str) -> Content:
+        return await self._write_status(content, status.failed(content, message, datetime.now(UTC)))
+
+    async def clear(self, content: Content) -> Content:
+        """Forget the snapshot that the storage has deleted."""
+        return await self._write_status(content, status.cleared(content))
+
+    async def release(self, content: Content) -> Content:
+        """Drop our finalizer."""
+        if not content.protected:
+            return content
+        patch = patches.without_finalizer(content.metadata, CONTENT_FINALIZER)
+        return await self._write(content, lambda: self._objects.apply(content.name, patch))
+
+    async def _write_status(self, content: Content, change: status.StatusPatch | None) -> Content:
+        if change is None:
+            return content
+        patch = patches.status_patch(content, change)
+        return await self._write(content, lambda: self._objects.apply(content.name, patch, subresource="status"))
+
+    async def _write(self, content: Content, write: Callable[[], Awaitable[Content]]) -> Content:
+        try:
+            written = await _persistently(write)
+        except Conflict as error:
+            log.debug("object has changed", reason=str(error))
+            await self._refresh(content)
+            raise Superseded from error
+        except NotFound as error:
+            self._store.remove(content.name)
+            raise Superseded from error
+        self._store.record(written)
+        return written
+
+    async def _refresh(self, content: Content) -> None:
+        """Bring the store up to date without waiting for the watch."""
+        try:
+            self._store.record(await _persistently(lambda: self._objects.get(content.name)))
+        except NotFound:
+            self._store.remove(content.name)
+
+    @asynccontextmanager
+    async def marked(self, content: Content) -> AsyncIterator[Content]:
+        """The content with the being-created mark, which goes when it is known what the driver has done.
+
+        It stays after a failure that leaves that open; until the handle is recorded it also keeps the content
+        from being deleted, since nobody could name its snapshot.
+        """
+        marked = await self.mark_as_being_created(content)
+        try:
+            yield marked
+        except CsiError as error:
+            if error.final:
+                await self.unmark(self.latest(marked))
+            raise
+        await self.unmark(self.latest(marked))
+
+    def latest(self, content: Content) -> Content:
+        """The same object as the store knows it now."""
+        known = self._store.get(content.name)
+        return known if known is not None and known.metadata.uid == content.metadata.uid else content
+
+
+async def _persistently(request: Callable[[], Awaitable[Content]]) -> Content:
+    """Try a request again as long as the trouble looks like passing."""
+    for pause in WRITE_AGAIN_AFTER:
+        try:
+            return await request()
+        except ApiError as error:
+            if not error.transient:
+                raise
+            log.info("request is repeated", reason=str(error), seconds=pause)
+            await asyncio.sleep(pause)
+    return await request()

@@ -1,0 +1,111 @@
+"""How the sidecar is: what `/healthz` and `/readyz` answer, and the gauges about its contents."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from snapshotter.csi.driver import Driver
+from snapshotter.metrics import CONTENT_STATES, Metrics
+from snapshotter.model.content import Content
+from snapshotter.names import CONTENT_QUEUE
+from snapshotter.runtime.informer import Informer
+from snapshotter.runtime.store import Store
+from snapshotter.runtime.workqueue import WorkQueue
+
+LONGEST_SILENCE = 60.0
+"""Seconds without a word from the API server after which a restart may help more than waiting."""
+
+
+class Health:
+    """Collects what is to be looked at while the program starts."""
+
+    def __init__(self) -> None:
+        self._started = asyncio.get_running_loop().time()
+        self._driver: Driver | None = None
+        self._informers: list[Informer[Any]] = []
+
+    def expect(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def watch(self, informer: Informer[Any]) -> None:
+        self._informers.append(informer)
+
+    def alive(self) -> list[str]:
+        """What a restart of the process might mend."""
+        return [
+            f"no word from the API server about {informer.what} for {age:.0f}s"
+            for informer in self._informers
+            if (age := self._silence(informer)) > LONGEST_SILENCE
+        ]
+
+    def ready(self) -> list[str]:
+        """Why no work is done at the moment."""
+        problems = [
+            f"{informer.what} have not been listed yet" for informer in self._informers if not informer.synced.is_set()
+        ]
+        if self._driver is None or not self._informers:
+            problems.append("the start is not complete")
+        if self._driver is not None and self._driver.trouble is not None:
+            problems.append(self._driver.trouble)
+        return problems
+
+    def _silence(self, informer: Informer[Any]) -> float:
+        age = informer.seconds_since_contact()
+        return asyncio.get_running_loop().time() - self._started if age is None else age
+
+
+def expose(metrics: Metrics, queue: WorkQueue[str], store: Store[Content], informers: Iterable[Informer[Any]]) -> None:
+    """Add the gauges that are computed when the metrics are read."""
+    name = CONTENT_QUEUE
+    metrics.watch_gauge("workqueue_depth", "Keys that wait for a worker.", queue.depth, name=name)
+    metrics.watch_gauge(
+        "workqueue_unfinished_work_seconds",
+        "Time that all workers together have been at the keys that they have in hand.",
+        queue.unfinished,
+        name=name,
+    )
+    metrics.watch_gauge(
+        "workqueue_longest_running_processor_seconds",
+        "Time that the slowest worker has been at its key.",
+        queue.longest_running,
+        name=name,
+    )
+    for state in CONTENT_STATES:
+        metrics.watch_gauge(
+            "snapshotter_contents",
+            "Contents of this driver by what their status says.",
+            partial(_count, store, state),
+            kind="VolumeSnapshotContent",
+            state=state,
+        )
+    for informer in informers:
+        metrics.watch_gauge(
+            "snapshotter_watch_age_seconds",
+            "Time since the API server was last heard of; -1 before the first list.",
+            partial(_watch_age, informer),
+            resource=informer.what,
+        )
+
+
+def _count(store: Store[Content], state: str) -> float:
+    return content_states(store)[state]
+
+
+def _watch_age(informer: Informer[Any]) -> float:
+    age = informer.seconds_since_contact()
+    return -1.0 if age is None else age
+
+
+def content_states(contents: Iterable[Content]) -> Counter[str]:
+    """The number of contents in each of `CONTENT_STATES`."""
+    return Counter(_state(content) for content in contents)
+
+
+def _state(content: Content) -> str:
+    if content.deleting:
+        return "deleting"
+    if content.status.error is not None:
+        return "failing"
+    return "ready" if content.ready else "not_ready"

@@ -1,0 +1,60 @@
+"""When a content is due: on changes by others that change the plan, when the driver returns, and now and then."""
+
+import asyncio
+
+from snapshotter.model.content import Content, SnapshotClass
+from snapshotter.plan.content import Settle, Terms
+from snapshotter.runtime.store import Store
+from snapshotter.runtime.workqueue import WorkQueue
+from snapshotter.sidecar.content import ContentController
+
+
+class Wakeups:
+    """Adds keys to the queue.
+
+    A key that is with a worker is left alone: when the worker has finished, it looks at what is to be done then,
+    whoever has changed it meanwhile. So a watch event of our own write that overtakes the answer wakes nobody.
+    """
+
+    def __init__(self, queue: WorkQueue[str], store: Store[Content], controller: ContentController) -> None:
+        self._queue = queue
+        self._store = store
+        self._controller = controller
+
+    def content_changed(self, old: Content | None, new: Content | None) -> None:
+        """An `OnChange` of the informer of contents."""
+        if new is None:
+            if old is not None:
+                self._queue.drop(old.name)
+        elif old is None or self._controller.action(old) != self._controller.action(new):
+            self._wake(new.name)
+
+    def class_changed(self, old: SnapshotClass | None, new: SnapshotClass | None) -> None:
+        """An `OnChange` of the informer of classes."""
+        changed = new or old
+        if changed is None:
+            return
+        for content in self._store:
+            if content.class_name == changed.name and (
+                self._controller.action_given(content, old) != self._controller.action_given(content, new)
+            ):
+                self._wake(content.name)
+
+    def driver_returned(self, terms: Terms) -> None:
+        """The driver is back, perhaps with other capabilities: whoever waits for it need not wait longer."""
+        self._controller.terms = terms
+        for content in self._store:
+            if not isinstance(self._controller.action(content), Settle):
+                self._wake(content.name)
+
+    async def resync(self, period: float) -> None:
+        """Look again, every so many seconds, at contents that are not at rest and that no clock brings back."""
+        while True:
+            await asyncio.sleep(period)
+            for content in self._store:
+                if not self._queue.knows(content.name) and not isinstance(self._controller.action(content), Settle):
+                    self._wake(content.name)
+
+    def _wake(self, name: str) -> None:
+        if not self._queue.is_working(name):
+            self._queue.add(name)
