@@ -39,9 +39,7 @@ def go(*arguments: str, cwd: Path | None = None) -> str:
         "GOWORK": "off",
     }
     command = ["nice", "go", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    return subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def module_file() -> str:
@@ -75,9 +73,7 @@ def build(directory: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, default=cache_directory(), help="default: %(default)s")
     directory: Path = parser.parse_args().directory
     if missing(directory):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 
 Json = dict[str, Any]
 
@@ -95,7 +96,7 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
         accept: str = "application/json",
-        **query: str | int,
+        **query: Any,
     ) -> Answer:
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type, "Accept": accept}
@@ -110,26 +111,26 @@ class Client:
                 return Answer(response.status, parsed, warnings)
         return Answer(response.status, {}, warnings)
 
-    async def get(self, path: str, accept: str = "application/json", **query: str | int) -> Answer:
+    async def get(self, path: str, accept: str = "application/json", **query: Any) -> Answer:
         return await self.request("GET", path, accept=accept, **query)
 
-    async def create(self, collection: str, body: Json, **query: str | int) -> Answer:
+    async def create(self, collection: str, body: Json, **query: Any) -> Answer:
         return await self.request("POST", collection, body, **query)
 
-    async def replace(self, path: str, body: Json, **query: str | int) -> Answer:
+    async def replace(self, path: str, body: Json, **query: Any) -> Answer:
         return await self.request("PUT", path, body, **query)
 
-    async def delete(self, path: str, options: Json | None = None, **query: str | int) -> Answer:
+    async def delete(self, path: str, options: Json | None = None, **query: Any) -> Answer:
         return await self.request("DELETE", path, options, **query)
 
-    async def merge(self, path: str, patch: object, **query: str | int) -> Answer:
+    async def merge(self, path: str, patch: object, **query: Any) -> Answer:
         return await self.request("PATCH", path, patch, MERGE, **query)
 
     async def json_patch(self, path: str, *steps: Json) -> Answer:
         return await self.request("PATCH", path, list(steps), JSON_PATCH)
 
     @contextlib.asynccontextmanager
-    async def watch(self, path: str, **query: str | int) -> AsyncIterator[Watch]:
+    async def watch(self, path: str, **query: Any) -> AsyncIterator[Watch]:
         """An open watch. Fails the test if the server refuses it."""
         unlimited = aiohttp.ClientTimeout(total=None)
         async with self.session.get(path, params={"watch": "true", **query}, timeout=unlimited) as response:
@@ -182,8 +183,7 @@ class Kubectl:
             await process.communicate()
 
     async def apply(self, *objects: Json, options: tuple[str, ...] = ()) -> Output:
-        everything = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        return await self("apply", "-f", "-", *options, given=json.dumps(everything))
+        return await self("apply", "-f", "-", *options, given=yaml.safe_dump_all(objects))
 
 
 @dataclass(frozen=True, slots=True)

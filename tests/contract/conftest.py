@@ -31,9 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Server]:
+async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """The server that is tested."""
     if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
         async with kube.running(tmp_path_factory.mktemp("kube")) as real, real.session() as session:

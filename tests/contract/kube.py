@@ -55,11 +55,12 @@ class Kube:
 
     async def compact(self) -> None:
         """Make etcd forget every version but the present one."""
-        async with aiohttp.ClientSession(self.etcd_url, raise_for_status=True) as etcd:
-            async with etcd.post("/v3/kv/range", json={"key": "AA=="}) as answer:
+        async with aiohttp.ClientSession(self.etcd_url) as etcd:
+            async with etcd.post("/v3/kv/range", json={"key": "AA=="}, raise_for_status=True) as answer:
                 revision = (await answer.json())["header"]["revision"]
-            async with etcd.post("/v3/kv/compaction", json={"revision": revision, "physical": True}):
-                pass
+            async with etcd.post("/v3/kv/compaction", json={"revision": revision, "physical": True}) as answer:
+                if answer.status != 200 and "has been compacted" not in (text := await answer.text()):
+                    raise RuntimeError(f"etcd does not compact: {text}")
 
 
 class NotStartedError(Exception):

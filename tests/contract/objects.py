@@ -39,9 +39,7 @@ def snapshot(*, name: str | None = None, metadata: Json | None = None, omit: str
     return _object("VolumeSnapshot", name, metadata, {"spec": without(fields | spec, omit)})
 
 
-def snapshot_class(
-    *, name: str | None = None, metadata: Json | None = None, omit: str = "", **fields: Any
-) -> Json:
+def snapshot_class(*, name: str | None = None, metadata: Json | None = None, omit: str = "", **fields: Any) -> Json:
     """A VolumeSnapshotClass. `omit` leaves out one field."""
     body = {"driver": "csi.example.com", "deletionPolicy": "Delete"}
     return _object("VolumeSnapshotClass", name, metadata, without(body | fields, omit))

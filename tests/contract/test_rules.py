@@ -146,9 +146,7 @@ ACCEPTED_AT_CREATION: dict[str, Json] = {
     "a content for a snapshot": existing_content(),
     "a content with an empty driver": content(driver=""),
     "a content with an empty volume handle": content(source={"volumeHandle": ""}),
-    "a content whose ref has an empty name and namespace": content(
-        volumeSnapshotRef=ref(name="", namespace="")
-    ),
+    "a content whose ref has an empty name and namespace": content(volumeSnapshotRef=ref(name="", namespace="")),
     "a content with any text as mode of the volume": content(sourceVolumeMode="whatever"),
     "a class": snapshot_class(),
     "a class with parameters": snapshot_class(parameters={"a": "b", "csi.storage.k8s.io/unknown": "c"}),
@@ -368,16 +366,12 @@ ACCEPTED_CHANGES: dict[str, Change] = {
     "a snapshot's class changed": Change(
         snapshot(volumeSnapshotClassName="gold"), spec(volumeSnapshotClassName="lead")
     ),
-    "a snapshot's class removed": Change(
-        snapshot(volumeSnapshotClassName="gold"), spec(volumeSnapshotClassName=None)
-    ),
+    "a snapshot's class removed": Change(snapshot(volumeSnapshotClassName="gold"), spec(volumeSnapshotClassName=None)),
     "a snapshot's class added": Change(snapshot(), spec(volumeSnapshotClassName="gold")),
     "the same claim again": Change(snapshot(), spec(source={"persistentVolumeClaimName": "claim"})),
     "a content's driver changed": Change(content(), spec(driver="other.example.com")),
     "a content's policy changed": Change(content(), spec(deletionPolicy="Retain")),
-    "a content's class changed": Change(
-        content(volumeSnapshotClassName="gold"), spec(volumeSnapshotClassName="lead")
-    ),
+    "a content's class changed": Change(content(volumeSnapshotClassName="gold"), spec(volumeSnapshotClassName="lead")),
     "a content's class that becomes empty": Change(
         content(volumeSnapshotClassName="gold"), spec(volumeSnapshotClassName="")
     ),
@@ -396,12 +390,8 @@ ACCEPTED_CHANGES: dict[str, Change] = {
     "a content's handle changed": Change(
         content(), status(snapshotHandle="snap-2"), status={"snapshotHandle": "snap-1"}
     ),
-    "a content's error": Change(
-        content(), status(error={"time": "2024-01-01T00:00:00Z", "message": "it broke"})
-    ),
-    "a content's error removed": Change(
-        content(), status(error=None), status={"error": {"message": "it broke"}}
-    ),
+    "a content's error": Change(content(), status(error={"time": "2024-01-01T00:00:00Z", "message": "it broke"})),
+    "a content's error removed": Change(content(), status(error=None), status={"error": {"message": "it broke"}}),
     "a content's error at a fraction of a second": Change(
         content(), status(error={"time": "2024-01-01T00:00:00.123456Z"})
     ),
@@ -417,9 +407,7 @@ ACCEPTED_CHANGES: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("given", "field", "words"), REFUSED_AT_CREATION.values(), ids=REFUSED_AT_CREATION.keys()
-)
+@pytest.mark.parametrize(("given", "field", "words"), REFUSED_AT_CREATION.values(), ids=REFUSED_AT_CREATION.keys())
 async def test_is_refused_at_creation(api: Client, given: Json, field: str, words: tuple[str, ...]) -> None:
     answer = await api.create(collection_of(given), given)
     assert (answer.status, answer.reason) == (422, "Invalid")
