@@ -121,6 +121,9 @@ def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: T
     if content.is_group_member:
         # The group was cut; whoever made this content records the member's handle in it.
         return Wait(_blocker(content))
+    if content.deleting and not (content.protected or content.marked_as_being_created):
+        # Nothing would keep the object until its snapshot is known, and no finalizer can be added any more.
+        return Wait(_blocker(content))
     # CreateSnapshot is idempotent, and calling it again is how CSI polls a cut in progress.
     return _create(content, snapshot_class, terms)
 

@@ -78,6 +78,9 @@ class Contents:
         except Conflict as error:
             log.debug("object has changed", reason=str(error))
             await self._refresh(content)
+            if self.latest(content).metadata.resource_version == content.metadata.resource_version:
+                # It has not: the API server has another reason, and asking at once again would not help.
+                raise
             raise Superseded from error
         except NotFound as error:
             self._store.remove(content.name)
@@ -99,7 +102,7 @@ class Contents:
         It stays after a failure that leaves that open; until the handle is recorded it also keeps the content
         from being deleted, since nobody could name its snapshot.
         """
-        marked = await self.mark_as_being_created(content)
+        marked = await self.mark_as_being_created(self.latest(content))
         try:
             yield marked
         except CsiError as error:
