@@ -1,0 +1,145 @@
+"""What the server does to objects of built-in kinds beyond their schemas."""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from snapshotter.testing.apiserver import definitions
+from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
+from snapshotter.testing.apiserver.metadata import is_terminating
+from snapshotter.testing.apiserver.status import Cause, Json
+
+_EMPTY_REPLACED = {"Namespace": "Active", "PersistentVolumeClaim": "Pending", "PersistentVolume": "Pending"}
+
+
+def prepare_create(kind: Kind, obj: Json) -> None:
+    """Complete a new object."""
+    if kind.is_custom:
+        return
+    if (phase := _EMPTY_REPLACED.get(kind.kind)) is not None:
+        obj["status"] = {"phase": phase}
+    if kind.kind == "Namespace":
+        obj["spec"] = {"finalizers": ["kubernetes"]}
+        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+    elif kind.kind == "Secret":
+        _fold_string_data(obj)
+    elif kind.key == (CRD_GROUP, CRD_PLURAL):
+        definitions.complete(obj)
+
+
+def prepare_update(kind: Kind, obj: Json, earlier: Mapping[str, Any]) -> None:
+    """Complete a changed object."""
+    if kind.is_custom:
+        return
+    if kind.kind == "Namespace":
+        # Only the namespace controller may take away what holds a namespace.
+        obj["spec"] = earlier.get("spec", {})
+        obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+    elif kind.kind == "Secret":
+        _fold_string_data(obj)
+    elif kind.key == (CRD_GROUP, CRD_PLURAL):
+        definitions.complete(obj)
+
+
+def prepare_delete(kind: Kind, obj: Json) -> bool:
+    """Note in the object that it is being deleted; the answer is whether something must happen before it goes."""
+    if kind.kind == "Namespace" and not kind.is_custom:
+        obj["status"] = {"phase": "Terminating"}
+        return bool(obj.get("spec", {}).get("finalizers"))
+    if kind.key == (CRD_GROUP, CRD_PLURAL):
+        definitions.begin_cleanup(obj)
+    return False
+
+
+def is_held(kind: Kind, obj: Mapping[str, Any]) -> bool:
+    """Whether a terminating object has to stay."""
+    if obj["metadata"].get("finalizers"):
+        return True
+    return not kind.is_custom and kind.kind == "Namespace" and bool(obj.get("spec", {}).get("finalizers"))
+
+
+def broken(kind: Kind, obj: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
+    """What a schema cannot say."""
+    check = None if kind.is_custom else _CHECKS.get(kind.kind)
+    return () if check is None else check(obj, earlier)
+
+
+def _fold_string_data(secret: Json) -> None:
+    for key, value in secret.pop("stringData", {}).items():
+        secret.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
+
+
+def _broken_secret(secret: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
+    for key, value in secret.get("data", {}).items():
+        try:
+            base64.b64decode(value, validate=True)
+        except binascii.Error:
+            yield Cause(f"data[{key}]", "FieldValueInvalid", "illegal base64 data", value="<secret>")
+    if earlier is None:
+        return
+    if secret.get("type") != earlier.get("type"):
+        yield Cause("type", "FieldValueInvalid", "field is immutable", value=secret.get("type"))
+    if earlier.get("immutable") and secret.get("data") != earlier.get("data"):
+        yield Cause("data", "FieldValueForbidden", "field is immutable when `immutable` is set")
+
+
+def _broken_event(event: Mapping[str, Any], _: Mapping[str, Any] | None) -> Iterable[Cause]:
+    involved = event.get("involvedObject", {}).get("namespace", "")
+    namespace = event["metadata"].get("namespace")
+    # Events about objects of the whole cluster live in the namespace "default".
+    if involved != namespace and not (involved == "" and namespace in ("default", "kube-system")):
+        detail = "does not match event.namespace"
+        yield Cause("involvedObject.namespace", "FieldValueInvalid", detail, value=involved)
+
+
+def _broken_lease(lease: Mapping[str, Any], _: Mapping[str, Any] | None) -> Iterable[Cause]:
+    duration = lease.get("spec", {}).get("leaseDurationSeconds")
+    if duration is not None and duration <= 0:
+        yield Cause("spec.leaseDurationSeconds", "FieldValueInvalid", "must be greater than 0", value=duration)
+    transitions = lease.get("spec", {}).get("leaseTransitions")
+    if transitions is not None and transitions < 0:
+        yield Cause(
+            "spec.leaseTransitions", "FieldValueInvalid", "must be greater than or equal to 0", value=transitions
+        )
+
+
+def _broken_claim(claim: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
+    spec = claim.get("spec", {})
+    if earlier is None:
+        if not spec.get("accessModes"):
+            yield Cause("spec.accessModes", "FieldValueRequired", "at least 1 access mode is required")
+        if "storage" not in spec.get("resources", {}).get("requests", {}):
+            yield Cause("spec.resources[storage]", "FieldValueRequired")
+        return
+    before = earlier.get("spec", {})
+    fixed = {"resources", "volumeAttributesClassName"} | (set() if before.get("volumeName") else {"volumeName"})
+    if {key: value for key, value in spec.items() if key not in fixed} != {
+        key: value for key, value in before.items() if key not in fixed
+    }:
+        detail = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        )
+        yield Cause("spec", "FieldValueForbidden", detail)
+
+
+def _broken_storage_class(storage_class: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
+    if not storage_class.get("provisioner"):
+        yield Cause("provisioner", "FieldValueRequired")
+    for name in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode") if earlier else ():
+        if earlier is not None and storage_class.get(name) != earlier.get(name):
+            yield Cause(name, "FieldValueForbidden", f"updates to {name} are forbidden.")
+
+
+def _broken_definition(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
+    return definitions.broken(definition, earlier) if not is_terminating(definition) else ()
+
+
+_CHECKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None], Iterable[Cause]]] = {
+    "Secret": _broken_secret,
+    "Event": _broken_event,
+    "Lease": _broken_lease,
+    "PersistentVolumeClaim": _broken_claim,
+    "StorageClass": _broken_storage_class,
+    "CustomResourceDefinition": _broken_definition,
+}

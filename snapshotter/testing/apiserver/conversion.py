@@ -1,0 +1,38 @@
+"""Objects of a kind in its several versions.
+
+An object is stored in the storage version of its kind and served in the version that is asked for. Between the
+versions of a kind with strategy `None` only `apiVersion` differs; a webhook would be asked here.
+"""
+
+import msgspec
+
+from snapshotter.testing.apiserver.kinds import Kind, Version
+from snapshotter.testing.apiserver.schema import prune
+from snapshotter.testing.apiserver.status import Json
+from snapshotter.testing.apiserver.store import Stored
+
+
+def converted(obj: Json, kind: Kind, version: Version) -> Json:
+    """The object in a version of its kind. May be the object itself, changed."""
+    if obj["apiVersion"] != (wanted := kind.api_version(version.name)):
+        obj["apiVersion"] = wanted
+        prune(obj, version.node)
+    return obj
+
+
+def served(stored: Stored, kind: Kind, version: Version) -> Json:
+    """The stored object in a version of its kind; not to be changed."""
+    if version.name == kind.storage_version:
+        return stored.object
+    return converted(stored.fresh(), kind, version)
+
+
+def encoded(stored: Stored, kind: Kind, version: Version) -> bytes:
+    """The JSON of the stored object in a version of its kind, encoded once."""
+    if version.name == kind.storage_version:
+        return stored.encoded
+    known = stored.encoded_as.get(version.name)
+    if known is None:
+        known = msgspec.json.encode(served(stored, kind, version))
+        stored.encoded_as[version.name] = known
+    return known

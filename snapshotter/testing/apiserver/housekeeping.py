@@ -1,0 +1,191 @@
+"""What a cluster's own controllers do in the background: owners, namespaces and definitions that go away.
+
+* An object goes when all of its owners are gone; with `Foreground` the owner waits for it, with `Orphan` it stays.
+* A namespace takes its objects with it, a definition the objects of its kind.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from snapshotter.testing.apiserver.definitions import CLEANUP_FINALIZER
+from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
+from snapshotter.testing.apiserver.metadata import is_terminating
+from snapshotter.testing.apiserver.registry import DeleteOptions, Registry, Target
+from snapshotter.testing.apiserver.status import ApiError, Json
+from snapshotter.testing.apiserver.store import Change, Key, Resource, Stored
+
+_NAMESPACES = ("", "namespaces")
+_DEFINITIONS = (CRD_GROUP, CRD_PLURAL)
+_FOREGROUND = "foregroundDeletion"
+_ORPHAN = "orphan"
+
+
+class Housekeeping:
+    """Follows the changes of the store and tidies up after them; `run` it as a task."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._store = registry.store
+        self._dependents: dict[str, set[tuple[Resource, Key]]] = {}
+        """The objects that name an owner, by the owner's uid."""
+        self._uids: set[str] = set()
+        """The uids of all objects that exist."""
+        self._due: dict[tuple[Resource, Key], None] = {}
+        """Objects to look at, in the order in which they came up."""
+        self._wake = asyncio.Event()
+        self._store.listen(self._note)
+
+    def _note(self, resource: Resource, change: Change) -> None:
+        metadata = change.new.object["metadata"]
+        uid = metadata["uid"]
+        owners = _owners(change.new)
+        place = (resource, change.new.key)
+        if change.type == "DELETED":
+            self._uids.discard(uid)
+            self._look_at(*self._dependents.pop(uid, ()))
+            for owner in owners:
+                self._dependents.get(owner["uid"], set()).discard(place)
+                self._look_at(*self._owner_in_deletion(owner["uid"]))
+        else:
+            self._uids.add(uid)
+            for owner in owners:
+                self._dependents.setdefault(owner["uid"], set()).add(place)
+            if owners or is_terminating(change.new.object):
+                self._look_at(place)
+        if change.type == "DELETED" or is_terminating(change.new.object):
+            self._look_at(*self._containers(resource, change.new))
+
+    def _look_at(self, *places: tuple[Resource, Key]) -> None:
+        for place in places:
+            self._due[place] = None
+        if self._due:
+            self._wake.set()
+
+    def _owner_in_deletion(self, uid: str) -> Iterator[tuple[Resource, Key]]:
+        """The owner of that uid, if it waits for its dependents."""
+        for resource in self._store.resources():
+            for stored in self._store.all(resource):
+                if stored.object["metadata"]["uid"] == uid and is_terminating(stored.object):
+                    yield resource, stored.key
+
+    def _containers(self, resource: Resource, stored: Stored) -> Iterator[tuple[Resource, Key]]:
+        """The namespace and the definition of an object: they may be waiting for it to go."""
+        if stored.key[0]:
+            yield _NAMESPACES, ("", stored.key[0])
+        group, plural = resource
+        yield _DEFINITIONS, ("", f"{plural}.{group}")
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            due, self._due = self._due, {}
+            for resource, key in due:
+                self._tidy(resource, key)
+            await asyncio.sleep(0)
+
+    def _tidy(self, resource: Resource, key: Key) -> None:
+        stored = self._store.get(resource, key)
+        if stored is None:
+            return
+        try:
+            kind = self._registry.catalogue.get(*resource)
+        except KeyError:
+            return
+        target = Target(kind, kind.storage, *key)
+        if is_terminating(stored.object):
+            self._finish(target, stored)
+        elif self._is_abandoned(stored):
+            self._delete(target)
+
+    def _is_abandoned(self, stored: Stored) -> bool:
+        """Whether all owners are gone. Owners of kinds that are not served count as being there."""
+        owners = _owners(stored)
+        return bool(owners) and all(
+            owner["uid"] not in self._uids and self._is_served(owner["apiVersion"], owner["kind"]) for owner in owners
+        )
+
+    def _is_served(self, api_version: str, kind: str) -> bool:
+        group = api_version.rpartition("/")[0]
+        return self._registry.catalogue.of_kind(group, kind) is not None
+
+    def _finish(self, target: Target, stored: Stored) -> None:
+        """Do what a terminating object waits for, and let go of it once that is done."""
+        finalizers = stored.object["metadata"].get("finalizers", ())
+        if target.kind.key == _NAMESPACES and not self._empty_namespace(stored.key[1]):
+            return
+        if CLEANUP_FINALIZER in finalizers and self._delete_instances(stored):
+            self._release(target, stored, CLEANUP_FINALIZER)
+        elif _FOREGROUND in finalizers and self._delete_dependents(stored):
+            self._release(target, stored, _FOREGROUND)
+        elif _ORPHAN in finalizers:
+            self._orphan_dependents(stored)
+            self._release(target, stored, _ORPHAN)
+        elif target.kind.key == _NAMESPACES and stored.object["spec"].get("finalizers"):
+            obj = stored.fresh()
+            obj["spec"] = {}
+            self._registry.finish(target, obj)
+
+    def _release(self, target: Target, stored: Stored, finalizer: str) -> None:
+        obj = stored.fresh()
+        obj["metadata"]["finalizers"].remove(finalizer)
+        if not obj["metadata"]["finalizers"]:
+            del obj["metadata"]["finalizers"]
+        self._registry.finish(target, obj)
+
+    def _empty_namespace(self, namespace: str) -> bool:
+        """Delete what lives in the namespace; true once nothing is left."""
+        kinds = [kind for kind in self._registry.catalogue if kind.namespaced]
+        emptied = [self._delete_all(kind, namespace) for kind in kinds]
+        return all(emptied)
+
+    def _delete_instances(self, definition: Stored) -> bool:
+        spec = definition.object["spec"]
+        return self._delete_all(self._registry.catalogue.get(spec["group"], spec["names"]["plural"]), None)
+
+    def _delete_all(self, kind: Kind, namespace: str | None) -> bool:
+        for stored in self._store.all(kind.key, namespace):
+            self._delete(Target(kind, kind.storage, *stored.key))
+        return not self._store.all(kind.key, namespace)
+
+    def _delete_dependents(self, owner: Stored) -> bool:
+        """Delete the dependents of a foreground deletion; true once none is left that blocks its owner."""
+        for target in list(self._dependents_of(owner)):
+            self._delete(target)
+        return not any(self._blocks(target, owner) for target in self._dependents_of(owner))
+
+    def _orphan_dependents(self, owner: Stored) -> None:
+        uid = owner.object["metadata"]["uid"]
+        for target in list(self._dependents_of(owner)):
+            obj = self._registry.read(target).fresh()
+            kept = [item for item in obj["metadata"]["ownerReferences"] if item["uid"] != uid]
+            obj["metadata"]["ownerReferences"] = kept
+            if not kept:
+                del obj["metadata"]["ownerReferences"]
+            self._registry.finish(target, obj)
+        self._dependents.pop(uid, None)
+
+    def _dependents_of(self, owner: Stored) -> Iterator[Target]:
+        uid = owner.object["metadata"]["uid"]
+        for resource, key in sorted(self._dependents.get(uid, ())):
+            stored = self._store.get(resource, key)
+            if stored is not None and any(item["uid"] == uid for item in _owners(stored)):
+                kind = self._registry.catalogue.get(*resource)
+                yield Target(kind, kind.storage, *key)
+
+    def _blocks(self, target: Target, owner: Stored) -> bool:
+        uid = owner.object["metadata"]["uid"]
+        owners = _owners(self._registry.read(target))
+        return any(item["uid"] == uid and item.get("blockOwnerDeletion") for item in owners)
+
+    def _delete(self, target: Target) -> None:
+        try:
+            self._registry.delete(target, DeleteOptions())
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+
+def _owners(stored: Stored) -> Sequence[Json]:
+    owners: Sequence[Json] = stored.object["metadata"].get("ownerReferences", ())
+    return owners

@@ -1,0 +1,464 @@
+"""Creating, changing and deleting objects as the API server does it, on the store and apart from HTTP.
+
+Each operation runs whole, without waiting, so that nobody sees or disturbs half of it.
+"""
+
+import random
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from snapshotter.testing.apiserver import apply, builtin
+from snapshotter.testing.apiserver.conversion import converted, served
+from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version
+from snapshotter.testing.apiserver.metadata import (
+    broken_metadata,
+    broken_name,
+    carry_over,
+    forbidden_changes,
+    is_terminating,
+    tidy,
+    timestamp,
+)
+from snapshotter.testing.apiserver.patching import PatchError, json_patch, merge, strategic
+from snapshotter.testing.apiserver.schema import ABSENT, fill, prune, validate
+from snapshotter.testing.apiserver.status import (
+    ApiError,
+    Cause,
+    Json,
+    Subject,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+    precondition_failed,
+    stale,
+    unprocessable_patch,
+    unsupported_media_type,
+)
+from snapshotter.testing.apiserver.store import Key, Store, Stored
+
+FieldValidation = Literal["Ignore", "Warn", "Strict"]
+Propagation = Literal["Background", "Foreground", "Orphan"]
+PatchType = Literal["json", "merge", "strategic", "apply"]
+
+PATCH_TYPES: dict[str, PatchType] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/apply-patch+yaml": "apply",
+    "application/strategic-merge-patch+json": "strategic",
+}
+
+_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is about. `name` is empty for a collection."""
+
+    kind: Kind
+    version: Version
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.namespace, self.name
+
+    @property
+    def subject(self) -> Subject:
+        return self.kind.subject(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What a writer may ask for beside its object."""
+
+    dry_run: bool = False
+    validation: FieldValidation = "Warn"
+    manager: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    dry_run: bool = False
+    propagation: Propagation = "Background"
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write came to: the object in its storage version, and warnings for the writer."""
+
+    stored: Stored
+    created: bool = False
+    gone: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class Registry:
+    """The objects behind their rules. All methods raise `ApiError`."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.catalogue = catalogue
+        self._clock = clock
+
+    def read(self, target: Target) -> Stored:
+        stored = self.store.get(target.kind.key, target.key)
+        if stored is None:
+            raise not_found(target.subject)
+        return stored
+
+    def create(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
+        """Create the object in the collection that the target names."""
+        kind = target.kind
+        _check_type(target, body)
+        metadata = _metadata_of(body)
+        _check_namespace(target, metadata)
+        warnings = self._prune(target, body, options)
+        tidy(metadata)
+        if metadata.pop("resourceVersion", None):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        self._begin(target, body)
+        self._check_home(target, metadata["name"])
+        if kind.is_custom and target.version.has_status:
+            body.pop("status", None)
+        builtin.prepare_create(kind, body)
+        named = Target(kind, target.version, target.namespace, metadata["name"])
+        self._validate(named, body, None)
+        if self.store.get(kind.key, named.key) is not None:
+            raise already_exists(named.subject)
+        obj = converted(body, kind, kind.storage)
+        return Outcome(self._put(named, obj, dry_run=options.dry_run), created=True, warnings=warnings)
+
+    def update(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
+        """Put the object in the place of the one that is there."""
+        _check_type(target, body)
+        metadata = _metadata_of(body)
+        _check_name(target, metadata)
+        _check_namespace(target, metadata)
+        warnings = self._prune(target, body, options)
+        old = self.read(target)
+        if not metadata.get("resourceVersion") and not target.kind.unconditional_update:
+            cause = Cause("metadata.resourceVersion", "FieldValueInvalid", "must be specified for an update", value=0)
+            raise invalid(target.subject, [cause])
+        uid = old.object["metadata"]["uid"]
+        if metadata.get("uid", uid) != uid:
+            detail = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
+            raise conflict(target.subject, detail)
+        return self._change(target, body, old, options, warnings)
+
+    def patch(self, target: Target, patch_type: PatchType, patch: Any, options: WriteOptions) -> Outcome:
+        """Change the object as the patch says; an apply patch creates it where it is absent."""
+        if patch_type == "strategic" and target.kind.is_custom:
+            raise unsupported_media_type([name for name, known in PATCH_TYPES.items() if known != "strategic"])
+        _check_patch_shape(patch_type, patch)
+        if patch_type == "apply":
+            return self._apply(target, patch, options)
+        old = self.read(target)
+        current = converted(old.fresh(), target.kind, target.version)
+        try:
+            body = _patched_tree(patch_type, current, patch, target.version)
+        except PatchError as error:
+            raise unprocessable_patch() from error
+        return self._patched(target, body, old, options)
+
+    def delete(self, target: Target, options: DeleteOptions) -> Outcome:
+        """Delete the object, or mark it as terminating while finalizers hold it."""
+        old = self.read(target)
+        _check_preconditions(target, old, options)
+        obj = old.fresh()
+        metadata = obj["metadata"]
+        if is_terminating(obj):
+            return Outcome(old)
+        _add_propagation_finalizer(metadata, options)
+        held = builtin.prepare_delete(target.kind, obj) or bool(metadata.get("finalizers"))
+        if not held:
+            if options.dry_run:
+                return Outcome(old, gone=True)
+            return Outcome(self.store.remove(target.kind.key, target.key), gone=True)
+        metadata["deletionTimestamp"] = timestamp(self._clock())
+        metadata["deletionGracePeriodSeconds"] = 0
+        if "generation" in metadata:
+            metadata["generation"] += 1
+        return Outcome(self._put(target, obj, dry_run=options.dry_run))
+
+    def finish(self, target: Target, obj: Json) -> None:
+        """For controllers of the server itself: store the object without the checks of a request."""
+        if is_terminating(obj) and not builtin.is_held(target.kind, obj):
+            self.store.remove(target.kind.key, target.key)
+        else:
+            self._put(target, obj, dry_run=False)
+
+    def _begin(self, target: Target, body: Json) -> None:
+        metadata = body["metadata"]
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"):
+            metadata.pop(name, None)
+        if not metadata.get("name") and metadata.get("generateName"):
+            suffix = "".join(random.choices(_SUFFIX_ALPHABET, k=5))  # noqa: S311 - a name, not a secret
+            metadata["name"] = metadata["generateName"] + suffix
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = timestamp(self._clock())
+        metadata.setdefault("name", "")
+        if target.kind.namespaced:
+            metadata["namespace"] = target.namespace
+        else:
+            metadata.pop("namespace", None)
+        if target.kind.keeps_generation:
+            metadata["generation"] = 1
+
+    def _check_home(self, target: Target, name: str) -> None:
+        """A namespaced object needs a namespace that is not going away."""
+        if not target.kind.namespaced:
+            return
+        namespaces = self.catalogue.get("", "namespaces")
+        home = self.store.get(namespaces.key, ("", target.namespace))
+        if home is None:
+            raise not_found(namespaces.subject(target.namespace))
+        if is_terminating(home.object):
+            detail = f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            raise forbidden(target.kind.subject(name), detail)
+
+    def _prune(self, target: Target, body: Json, options: WriteOptions) -> list[str]:
+        """Drop unknown fields and fill in defaults; the answer is the warnings."""
+        dropped = prune(body, target.version.node)
+        if dropped and options.validation == "Strict":
+            raise bad_request(
+                f'{target.kind.kind} in version "{target.version.name}" cannot be handled as a {target.kind.kind}: '
+                f"strict decoding error: {_unknown(dropped)}"
+            )
+        self._check_metadata_types(target, body)
+        fill(body, target.version.node)
+        return [f'unknown field "{path}"' for path in dropped] if options.validation == "Warn" else []
+
+    def _check_metadata_types(self, target: Target, body: Json) -> None:
+        """Metadata, and built-in objects as a whole, are refused as undecodable where a type is wrong."""
+        node = target.version.node if not target.kind.is_custom else target.version.node.properties["metadata"]
+        value, path = (body, "") if not target.kind.is_custom else (body["metadata"], "metadata")
+        for cause in validate(value, node, path=path):
+            if cause.reason == "FieldValueTypeInvalid":
+                raise bad_request(
+                    f'{target.kind.kind} in version "{target.version.name}" cannot be handled as a '
+                    f"{target.kind.kind}: {cause.detail}"
+                )
+
+    def _patched(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
+        metadata = _metadata_of(body)
+        _check_type(target, body)
+        _check_name(target, metadata)
+        _check_namespace(target, metadata)
+        original = msgspec.json.encode(body).decode() if options.validation == "Strict" else ""
+        dropped = prune(body, target.version.node)
+        if dropped and options.validation == "Strict":
+            detail = f"strict decoding error: {_unknown(dropped)}"
+            raise invalid(Subject("", "", ""), [Cause("patch", "FieldValueInvalid", detail, value=original)])
+        self._check_metadata_types(target, body)
+        fill(body, target.version.node)
+        warnings = [f'unknown field "{path}"' for path in dropped] if options.validation == "Warn" else []
+        return self._change(target, body, old, options, warnings)
+
+    def _change(self, target: Target, body: Json, old: Stored, options: WriteOptions, warnings: list[str]) -> Outcome:
+        """Store `body`, which is in the version of the request, in the place of `old`."""
+        earlier = served(old, target.kind, target.version)
+        version = body["metadata"].pop("resourceVersion", None)
+        if version and version != str(old.version):
+            raise stale(target.subject)
+        if target.subresource:
+            body = _with_new_status(body, converted(old.fresh(), target.kind, target.version))
+        elif target.version.has_status and "status" in earlier:
+            body["status"] = earlier["status"]
+        elif target.version.has_status:
+            body.pop("status", None)
+        metadata = body["metadata"]
+        metadata.pop("resourceVersion", None)
+        tidy(metadata)
+        carry_over(metadata, earlier["metadata"])
+        builtin.prepare_update(target.kind, body, earlier)
+        if target.kind.keeps_generation and _is_new_generation(target.version, body, earlier):
+            metadata["generation"] += 1
+        if _same(body, earlier):
+            return Outcome(old, warnings=warnings)
+        self._validate(target, body, earlier)
+        obj = converted(body, target.kind, target.kind.storage)
+        if is_terminating(obj) and not builtin.is_held(target.kind, obj):
+            return self._release(target, obj, old, options, warnings)
+        return Outcome(self._put(target, obj, dry_run=options.dry_run), warnings=warnings)
+
+    def _release(self, target: Target, obj: Json, old: Stored, options: WriteOptions, warnings: list[str]) -> Outcome:
+        """Remove an object whose last finalizer went. The writer gets it at the version that it had before."""
+        obj["metadata"]["resourceVersion"] = str(old.version)
+        answer = Stored(old.key, old.version, msgspec.json.decode(msgspec.json.encode(obj)))
+        if not options.dry_run:
+            self.store.remove(target.kind.key, target.key)
+        return Outcome(answer, warnings=warnings)
+
+    def _validate(self, target: Target, body: Json, earlier: Json | None) -> None:
+        metadata = body["metadata"]
+        causes: list[Cause] = []
+        if earlier is None:
+            if (cause := broken_name(metadata["name"], as_label=target.kind.plural == "namespaces")) is not None:
+                causes.append(cause)
+        else:
+            causes += forbidden_changes(metadata, earlier["metadata"])
+        if earlier is None or metadata != earlier["metadata"]:
+            causes += broken_metadata(metadata)
+        old = ABSENT if earlier is None else earlier
+        causes += validate(body, target.version.node, old)
+        causes += builtin.broken(target.kind, body, earlier)
+        if causes:
+            raise invalid(target.subject, causes)
+
+    def _apply(self, target: Target, wanted: Json, options: WriteOptions) -> Outcome:
+        if not options.manager:
+            cause = Cause("fieldManager", "FieldValueRequired", "is required for apply patch")
+            raise invalid(Subject("meta.k8s.io", "", "PatchOptions"), [cause])
+        _check_type(target, wanted)
+        _check_name(target, _metadata_of(wanted))
+        old = self.store.get(target.kind.key, target.key)
+        if old is None and target.subresource:
+            raise not_found(target.subject)
+        current = {"metadata": {}} if old is None else converted(old.fresh(), target.kind, target.version)
+        body = apply.applied(
+            current,
+            wanted,
+            target.version.node,
+            target.subject,
+            options.manager,
+            self._clock(),
+            force=options.force,
+        )
+        if old is None:
+            return self.create(target, body, options)
+        return self._patched(target, body, old, options)
+
+    def _put(self, target: Target, obj: Json, *, dry_run: bool) -> Stored:
+        if dry_run:
+            old = self.store.get(target.kind.key, target.key)
+            if old is not None:
+                obj["metadata"]["resourceVersion"] = str(old.version)
+            return Stored(target.key, self.store.version, obj)
+        return self.store.put(target.kind.key, target.key, obj)
+
+
+def _unknown(paths: Iterable[str]) -> str:
+    return ", ".join(f'unknown field "{path}"' for path in paths)
+
+
+def _check_type(target: Target, body: Json) -> None:
+    expected = target.kind.api_version(target.version.name)
+    if not target.kind.is_custom:
+        body["apiVersion"] = body.get("apiVersion") or expected
+        body["kind"] = body.get("kind") or target.kind.kind
+    if body.get("apiVersion") != expected:
+        given = body.get("apiVersion") or ""
+        raise bad_request(f"the API version in the data ({given}) does not match the expected API version ({expected})")
+    if body.get("kind") != target.kind.kind:
+        raise bad_request(
+            f"the kind in the data ({body.get('kind') or ''}) does not match the expected kind ({target.kind.kind})"
+        )
+
+
+def _metadata_of(body: Json) -> Json:
+    metadata = body.setdefault("metadata", {})
+    if metadata is None:
+        metadata = body["metadata"] = {}
+    if not isinstance(metadata, dict):
+        raise bad_request("metadata must be an object")
+    return metadata
+
+
+def _check_name(target: Target, metadata: Json) -> None:
+    if metadata.setdefault("name", target.name) != target.name:
+        raise bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+        )
+
+
+def _check_namespace(target: Target, metadata: Json) -> None:
+    if not target.kind.namespaced:
+        metadata.pop("namespace", None)
+    elif (metadata.get("namespace") or target.namespace) != target.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    else:
+        metadata["namespace"] = target.namespace
+
+
+def _patched_tree(
+    patch_type: Literal["json", "merge", "strategic"], current: Json, patch: Any, version: Version
+) -> Json:
+    if patch_type == "json":
+        return json_patch(current, patch)
+    body: Json = merge(current, patch) if patch_type == "merge" else strategic(current, patch, version.node)
+    return body
+
+
+def _check_patch_shape(patch_type: PatchType, patch: Any) -> None:
+    if patch_type == "json" and not isinstance(patch, list):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        )
+    if patch_type != "json" and not isinstance(patch, dict):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
+
+
+def _check_preconditions(target: Target, old: Stored, options: DeleteOptions) -> None:
+    uid = old.object["metadata"]["uid"]
+    if options.uid is not None and options.uid != uid:
+        detail = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated"
+        )
+        raise precondition_failed(target.subject, detail)
+    if options.resource_version is not None and options.resource_version != str(old.version):
+        detail = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match "
+            f"the ResourceVersion in record ({old.version}). The object might have been modified"
+        )
+        raise precondition_failed(target.subject, detail)
+
+
+def _add_propagation_finalizer(metadata: Json, options: DeleteOptions) -> None:
+    finalizer = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(options.propagation)
+    if finalizer is not None and finalizer not in metadata.get("finalizers", ()):
+        metadata.setdefault("finalizers", []).append(finalizer)
+
+
+def _with_new_status(body: Json, current: Json) -> Json:
+    """What a write to `/status` changes: the status, and nothing else."""
+    if "status" in body:
+        current["status"] = body["status"]
+    else:
+        current.pop("status", None)
+    return current
+
+
+def _is_new_generation(version: Version, body: Json, earlier: Json) -> bool:
+    ignored = {"metadata", "apiVersion", "kind"} | ({"status"} if version.has_status else set())
+    return {name: value for name, value in body.items() if name not in ignored} != {
+        name: value for name, value in earlier.items() if name not in ignored
+    }
+
+
+def _same(body: Json, earlier: Json) -> bool:
+    """Whether nothing changed. 1 and true are equal in Python but not in JSON."""
+    earlier_metadata = {key: value for key, value in earlier["metadata"].items() if key != "resourceVersion"}
+    return body == {**earlier, "metadata": earlier_metadata} and not _differ_in_type(body, earlier)
+
+
+def _differ_in_type(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return any(_differ_in_type(value, other.get(key)) for key, value in one.items())
+    if isinstance(one, list):
+        return any(_differ_in_type(value, peer) for value, peer in zip(one, other, strict=False))
+    return isinstance(one, bool) != isinstance(other, bool)

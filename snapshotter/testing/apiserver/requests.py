@@ -1,0 +1,200 @@
+"""What a request asks for: its verb, its target, its options; and the record of it that is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+import yaml
+
+from snapshotter.testing.apiserver.kinds import Catalogue
+from snapshotter.testing.apiserver.registry import DeleteOptions, FieldValidation, Propagation, Target, WriteOptions
+from snapshotter.testing.apiserver.status import (
+    ApiError,
+    Cause,
+    Subject,
+    bad_request,
+    invalid,
+    unknown_resource,
+)
+from snapshotter.testing.apiserver.store import Store
+
+_SUBRESOURCES = ("status",)
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request that was answered. `status` is None when the connection was cut instead."""
+
+    number: int
+    time: float
+    """When it arrived, in seconds since the epoch."""
+    verb: str
+    path: str
+    query: dict[str, str]
+    content_type: str
+    user_agent: str
+    body: Any
+    """The JSON of the request, or None."""
+    status: int | None
+
+
+class PathNotFound(Exception):
+    """Nothing is served at that path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path below `/api` or `/apis`, taken apart."""
+
+    group: str
+    version: str
+    namespace: str
+    plural: str
+    name: str
+    subresource: str
+
+
+def place_of(path: str) -> Place | None:
+    """None when the path does not lead to objects."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "api" and len(parts) > 2:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[0] == "apis" and len(parts) > 3:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in (*_SUBRESOURCES, "finalize"):
+        namespace, rest = rest[1], rest[2:]
+    plural, name, subresource, *more = [*rest, "", "", ""][: max(3, len(rest))]
+    return None if more else Place(group, version, namespace, plural, name, subresource)
+
+
+def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:
+    """GET, LIST (read of a collection), WATCH, POST, PUT, PATCH or DELETE."""
+    if method != "GET":
+        return method
+    place = place_of(path)
+    if place is None:
+        return "GET"
+    if is_true(query, "watch"):
+        return "WATCH"
+    return "GET" if place.name else "LIST"
+
+
+def target_of(place: Place, catalogue: Catalogue) -> Target:
+    """What the path leads to. Raises `PathNotFound`, or `ApiError` 404 in a group that is served."""
+    versions = catalogue.group_versions().get(place.group, ())
+    if place.version not in versions:
+        raise PathNotFound
+    found = catalogue.find(place.group, place.version, place.plural)
+    if found is None:
+        raise unknown_resource()
+    kind, version = found
+    if place.subresource and not (place.subresource in _SUBRESOURCES and version.has_status):
+        raise unknown_resource()
+    if place.namespace and not kind.namespaced:
+        raise unknown_resource()
+    if kind.namespaced and place.name and not place.namespace:
+        raise unknown_resource()
+    return Target(kind, version, place.namespace, place.name, place.subresource)
+
+
+def is_true(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name) in _TRUE
+
+
+def whole_number(query: Mapping[str, str], name: str) -> int | None:
+    """Raises `ApiError` 400."""
+    text = query.get(name, "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise bad_request(f'{name}: Invalid value: "{text}": must be a number')
+    return int(text)
+
+
+def decoded(body: bytes, kind: str) -> Any:
+    """The JSON, or YAML, of a body. Raises `ApiError` 400."""
+    if not body:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
+            "json parse error: unexpected end of JSON input (<empty>)"
+        )
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        reason = str(error)
+    try:
+        value = yaml.safe_load(body)
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, dict | list):
+        raise bad_request(f"error decoding the body as JSON: {reason}")
+    return value
+
+
+def write_options(query: Mapping[str, str], user_agent: str) -> WriteOptions:
+    """Raises `ApiError` 400."""
+    validation = query.get("fieldValidation") or "Warn"
+    if validation not in ("Ignore", "Warn", "Strict"):
+        raise bad_request(f'fieldValidation: Unsupported value: "{validation}"')
+    manager = query.get("fieldManager") or user_agent.partition("/")[0]
+    return WriteOptions(
+        dry_run=_dry_run(query.get("dryRun")),
+        validation=cast("FieldValidation", validation),
+        manager=manager,
+        force=is_true(query, "force"),
+    )
+
+
+def delete_options(query: Mapping[str, str], body: bytes) -> DeleteOptions:
+    """Options from the body or, where it leaves them out, from the query. Raises `ApiError` 400."""
+    given = decoded(body, "DeleteOptions") if body else {}
+    if not isinstance(given, dict):
+        raise bad_request("DeleteOptions must be an object")
+    preconditions = given.get("preconditions") or {}
+    propagation = given.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
+    if propagation not in ("Background", "Foreground", "Orphan"):
+        raise bad_request(f'propagationPolicy: Unsupported value: "{propagation}"')
+    dry_run = given.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
+    return DeleteOptions(
+        dry_run=any(_dry_run(item) for item in dry_run),
+        propagation=cast("Propagation", propagation),
+        uid=preconditions.get("uid"),
+        resource_version=preconditions.get("resourceVersion"),
+    )
+
+
+def _dry_run(value: str | None) -> bool:
+    if value not in (None, "", "All"):
+        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{value}": supported values: "All"')
+    return value == "All"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a watch begins: with the changes after `version`, or with all objects that there are (`lists`)."""
+
+    version: int
+    lists: bool
+    marks_end: bool
+    """Whether a bookmark tells where the objects that there were end."""
+
+
+def start_of(query: Mapping[str, str], store: Store) -> Start:
+    """Raises `ApiError` 400 and 422."""
+    version = whole_number(query, "resourceVersion") or 0
+    if not is_true(query, "sendInitialEvents"):
+        return (
+            Start(version, lists=False, marks_end=False)
+            if version
+            else Start(store.version, lists=True, marks_end=False)
+        )
+    if query.get("resourceVersionMatch") != "NotOlderThan":
+        detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        cause = Cause("resourceVersionMatch", "FieldValueForbidden", detail)
+        raise invalid(Subject("meta.k8s.io", "", "ListOptions"), [cause])
+    return Start(store.version, lists=True, marks_end=is_true(query, "allowWatchBookmarks"))

@@ -1,0 +1,213 @@
+"""The server as a whole, in process."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+from snapshotter.testing.admin import PREFIX, admin_routes, json_response
+from snapshotter.testing.apiserver.handlers import Handlers
+from snapshotter.testing.apiserver.housekeeping import Housekeeping
+from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Catalogue, builtin_kinds, from_definition
+from snapshotter.testing.apiserver.registry import Registry, Target, WriteOptions
+from snapshotter.testing.apiserver.requests import Record
+from snapshotter.testing.apiserver.status import Json
+from snapshotter.testing.apiserver.store import Change, Resource, Store
+from snapshotter.testing.apiserver.watching import Watches
+from snapshotter.testing.faults import Faults
+
+_NAMESPACES = ("default", "kube-system")
+_DEFINITIONS: Resource = (CRD_GROUP, CRD_PLURAL)
+_BOOKMARK_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 0.5
+_LARGEST_BODY_BYTES = 3 * 1024 * 1024
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
+    """Run a task beside the block. Not a task group: that would wrap what the block raises."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+class Objects:
+    """The objects of a server, for assertions. A plural may be qualified: `leases.coordination.k8s.io`."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    def get(self, plural: str, name: str, namespace: str = "") -> Json | None:
+        """A copy of the object, in its storage version."""
+        stored = self._store.get(self._catalogue.of_plural(plural).key, (namespace, name))
+        return None if stored is None else stored.fresh()
+
+    def list(self, plural: str, namespace: str | None = None) -> list[Json]:
+        """Copies of the objects, by namespace and name; `namespace` None: of all namespaces."""
+        return [stored.fresh() for stored in self._store.all(self._catalogue.of_plural(plural).key, namespace)]
+
+
+class ApiServer:
+    """A Kubernetes API server small enough to read. Make one with `ApiServer.serve()`."""
+
+    def __init__(self, bookmark_seconds: float = _BOOKMARK_SECONDS) -> None:
+        self.url = ""
+        self.faults = Faults()
+        self._store = Store()
+        self._catalogue = Catalogue(builtin_kinds())
+        self._registry = Registry(self._store, self._catalogue, time.time)
+        self._watches = Watches()
+        self._housekeeping = Housekeeping(self._registry)
+        self._handlers = Handlers(self._registry, self.faults, self._watches, bookmark_seconds)
+        self._store.listen(self._follow_definitions)
+        self._store.listen(self._watches.publish)
+        self.objects = Objects(self._store, self._catalogue)
+        self.get = self.objects.get
+        self.list = self.objects.list
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(
+        cls,
+        crds: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        bookmark_seconds: float = _BOOKMARK_SECONDS,
+    ) -> AsyncIterator["ApiServer"]:
+        """Serve until the block is left. `crds`: a directory of definitions; None: the shipped ones.
+
+        Port 0 takes a free one. Raises `ApiError` for a definition that is refused, `OSError` for a port in use.
+        """
+        server = cls(bookmark_seconds)
+        for namespace in _NAMESPACES:
+            server.create("namespaces", {"metadata": {"name": namespace}})
+        for definition in definitions_in(crds or shipped_crds()):
+            server.create(f"{CRD_PLURAL}.{CRD_GROUP}", definition)
+        runner = web.AppRunner(
+            server._application(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            address, bound = runner.addresses[0][:2]
+            server.url = f"http://{address}:{bound}"
+            async with _background(server._housekeeping.run(), "housekeeping"):
+                yield server
+        finally:
+            server.faults.clear()
+            for watch in server._watches.everyone():
+                watch.end()
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=_LARGEST_BODY_BYTES)
+        app.add_routes(admin_routes(self.faults, lambda: self.requests, self.requests.clear))
+        app.add_routes(
+            [
+                web.post(f"{PREFIX}/compact", self._on_compact),
+                web.post(f"{PREFIX}/cut-watches", self._on_cut_watches),
+                web.post(f"{PREFIX}/mute-watches", self._on_mute_watches),
+                web.route("*", "/{path:.*}", self._handlers.handle),
+            ]
+        )
+        return app
+
+    @property
+    def requests(self) -> "list[Record]":
+        """The requests so far, in the order in which they were answered; a watch counts from its first byte."""
+        return self._handlers.requests
+
+    def create(self, plural: str, body: Json, namespace: str = "") -> Json:
+        """Create an object past HTTP, in the storage version of its kind. Raises `ApiError`."""
+        kind = self._catalogue.of_plural(plural)
+        body = {"apiVersion": kind.api_version(kind.storage_version), "kind": kind.kind, **body}
+        target = Target(kind, kind.storage, namespace)
+        return self._registry.create(target, body, WriteOptions()).stored.fresh()
+
+    def kubeconfig(self) -> str:
+        """The YAML text of a kubeconfig for this server."""
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "standin",
+                "clusters": [{"name": "standin", "cluster": {"server": self.url}}],
+                "users": [{"name": "standin", "user": {}}],
+                "contexts": [
+                    {
+                        "name": "standin",
+                        "context": {"cluster": "standin", "user": "standin", "namespace": "default"},
+                    }
+                ],
+            },
+            sort_keys=False,
+        )
+
+    def compact(self) -> None:
+        """Forget the history: the next watch from an older version gets 410."""
+        self._store.compact()
+
+    def cut_watches(self) -> None:
+        """Reset the connection of every open watch."""
+        for watch in self._watches.everyone():
+            watch.cut()
+
+    def mute_watches(self) -> None:
+        """Let every open watch go silent but stay open. Later watches are as usual."""
+        for watch in self._watches.everyone():
+            watch.mute()
+
+    async def _on_compact(self, _: web.Request) -> web.Response:
+        self.compact()
+        return json_response({})
+
+    async def _on_cut_watches(self, _: web.Request) -> web.Response:
+        self.cut_watches()
+        return json_response({})
+
+    async def _on_mute_watches(self, _: web.Request) -> web.Response:
+        self.mute_watches()
+        return json_response({})
+
+    def _follow_definitions(self, resource: Resource, change: Change) -> None:
+        """Serve the kinds that are defined, and no others."""
+        if resource != _DEFINITIONS:
+            return
+        kind = from_definition(change.new.object)
+        if change.type != "DELETED":
+            self._catalogue.add(kind)
+            return
+        self._catalogue.remove(kind.key)
+        for watch in self._watches.everyone(kind.key):
+            watch.end()
+
+
+def shipped_crds() -> Path:
+    """Where the definitions of this project are: in the package when installed, beside it in a source tree."""
+    package = Path(__file__).parents[2]
+    installed = package / "manifests" / "crds"
+    return installed if installed.is_dir() else package.parent / "manifests" / "crds"
+
+
+def definitions_in(directory: Path) -> "list[Json]":
+    """The CustomResourceDefinitions in the YAML files of a directory."""
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    documents = [
+        document for path in sorted(directory.glob("*.y*ml")) for document in yaml.load_all(path.read_text(), loader)
+    ]
+    return [item for item in documents if item and item.get("kind") == "CustomResourceDefinition"]
