@@ -80,15 +80,15 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
-class _Cause(msgspec.Struct):
+class _Cause(msgspec.Struct, frozen=True):
     field: str = ""
 
 
-class _Details(msgspec.Struct):
-    causes: list[_Cause] = []
+class _Details(msgspec.Struct, frozen=True):
+    causes: tuple[_Cause, ...] = ()
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, frozen=True):
     """The part of a `Status` body that is read."""
 
     message: str = ""

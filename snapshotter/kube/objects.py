@@ -50,16 +50,16 @@ class _WatchLine(msgspec.Struct):
     object: msgspec.Raw
 
 
-class _NamedMeta(msgspec.Struct, rename="camel"):
+class _NamedMeta(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     resource_version: str = ""
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, frozen=True):
     metadata: _NamedMeta = _NamedMeta()
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, frozen=True):
     code: int = 0
 
 
