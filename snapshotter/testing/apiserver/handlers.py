@@ -28,7 +28,7 @@ from snapshotter.testing.apiserver.requests import (
     whole_number,
     write_options,
 )
-from snapshotter.testing.apiserver.selection import Selection, selection_of
+from snapshotter.testing.apiserver.selection import selection_of
 from snapshotter.testing.apiserver.status import (
     ApiError,
     Json,
@@ -233,11 +233,11 @@ class Handlers:
         selection = selection_of(target.kind, target.version, target.namespace, call.request.query)
         presentation = self._presentation(call, target)
         start = start_of(call.request.query, self._store)
-        watch = Watch(selection, presentation.event, start.version, call.request.transport)
+        watch = Watch(selection, presentation.events(), start.version, call.request.transport)
         # Nothing waits between here and the reading of the store, so no change is missed.
         self._watches.add(target.kind.key, watch)
         try:
-            initial = self._initial(target, selection, presentation, start, watch)
+            initial = self._initial(target, watch, start, presentation)
             response = await self._begin(call)
             await self._faults.pause(active, "after")
             if active is not None and active.fault.error is not None:
@@ -254,24 +254,23 @@ class Handlers:
             self._watches.remove(target.kind.key, watch)
         return response
 
-    def _initial(
-        self, target: Target, selection: Selection, presentation: Presentation, start: Start, watch: Watch
-    ) -> list[bytes]:
+    def _initial(self, target: Target, watch: Watch, start: Start, presentation: Presentation) -> list[bytes]:
         """The frames with which a watch begins; what it has missed is offered to it."""
-        if not start.lists:
-            try:
-                missed = self._store.changes_since(target.kind.key, start.version)
-            except Expired:
-                watch.end()
-                return [error_line(expired(f"too old resource version: {start.version} ({self._store.compacted})"))]
-            for change in missed:
-                watch.offer(change)
-            return []
-        existing = self._store.all(target.kind.key, selection.namespace)
-        lines = [line("ADDED", presentation.event(stored)) for stored in existing if selection.matches(stored)]
-        if start.marks_end:
-            lines.append(line("BOOKMARK", presentation.bookmark(self._store.version, ends_initial=True)))
-        return lines
+        if start.lists:
+            lines = watch.lines_of(self._store.all(target.kind.key, watch.namespace))
+            if start.marks_end:
+                mark = presentation.bookmark(self._store.version, ends_initial=True)
+                lines.append(line("BOOKMARK", mark))
+            return lines
+        try:
+            missed = self._store.changes_since(target.kind.key, start.version)
+        except Expired:
+            watch.end()
+            message = f"too old resource version: {start.version} ({self._store.compacted})"
+            return [error_line(expired(message))]
+        for change in missed:
+            watch.offer(change)
+        return []
 
     async def _begin(self, call: Call) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": _JSON})

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from snapshotter.testing.apiserver.definitions import CLEANUP_FINALIZER
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
@@ -95,15 +95,19 @@ class Housekeeping:
         target = Target(kind, kind.storage, *key)
         if is_terminating(stored.object):
             self._finish(target, stored)
-        elif self._is_abandoned(stored):
-            self._delete(target)
+        elif gone := [owner["uid"] for owner in _owners(stored) if self._is_gone(owner)]:
+            self._leave(target, stored, gone)
 
-    def _is_abandoned(self, stored: Stored) -> bool:
-        """Whether all owners are gone. Owners of kinds that are not served count as being there."""
-        owners = _owners(stored)
-        return bool(owners) and all(
-            owner["uid"] not in self._uids and self._is_served(owner["apiVersion"], owner["kind"]) for owner in owners
-        )
+    def _leave(self, target: Target, stored: Stored, gone: Collection[str]) -> None:
+        """Delete an object whose owners are gone; while it has another one it only loses the references."""
+        if len(gone) == len(_owners(stored)):
+            self._delete(target)
+        else:
+            self._registry.finish(target, _without_owners(stored, gone))
+
+    def _is_gone(self, owner: Json) -> bool:
+        """Owners of kinds that are not served count as being there."""
+        return owner["uid"] not in self._uids and self._is_served(owner["apiVersion"], owner["kind"])
 
     def _is_served(self, api_version: str, kind: str) -> bool:
         group = api_version.rpartition("/")[0]
@@ -157,12 +161,7 @@ class Housekeeping:
     def _orphan_dependents(self, owner: Stored) -> None:
         uid = owner.object["metadata"]["uid"]
         for target in list(self._dependents_of(owner)):
-            obj = self._registry.read(target).fresh()
-            kept = [item for item in obj["metadata"]["ownerReferences"] if item["uid"] != uid]
-            obj["metadata"]["ownerReferences"] = kept
-            if not kept:
-                del obj["metadata"]["ownerReferences"]
-            self._registry.finish(target, obj)
+            self._registry.finish(target, _without_owners(self._registry.read(target), [uid]))
         self._dependents.pop(uid, None)
 
     def _dependents_of(self, owner: Stored) -> Iterator[Target]:
@@ -189,3 +188,12 @@ class Housekeeping:
 def _owners(stored: Stored) -> Sequence[Json]:
     owners: Sequence[Json] = stored.object["metadata"].get("ownerReferences", ())
     return owners
+
+
+def _without_owners(stored: Stored, uids: Collection[str]) -> Json:
+    obj = stored.fresh()
+    kept = [owner for owner in obj["metadata"]["ownerReferences"] if owner["uid"] not in uids]
+    obj["metadata"]["ownerReferences"] = kept
+    if not kept:
+        del obj["metadata"]["ownerReferences"]
+    return obj

@@ -97,12 +97,10 @@ def broken_metadata(metadata: Mapping[str, Any]) -> Iterator[Cause]:
     for finalizer in metadata.get("finalizers", ()):
         if (rule := _broken_key(finalizer)) is not None:
             yield Cause("metadata.finalizers", "FieldValueInvalid", rule, value=finalizer)
-    for index, owner in enumerate(metadata.get("ownerReferences", ())):
+    for owner in metadata.get("ownerReferences", ()):
         for member in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(member):
-                yield Cause(
-                    f"metadata.ownerReferences[{index}].{member}", "FieldValueInvalid", "must not be empty", value=""
-                )
+                yield Cause(f"metadata.ownerReferences.{member}", "FieldValueInvalid", "must not be empty", value="")
 
 
 def _broken_key(key: str) -> str | None:

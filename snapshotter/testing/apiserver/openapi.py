@@ -78,7 +78,6 @@ def _plain(value: Any) -> Any:
         return value
     result = {key: _plain(item) for key, item in value.items() if key != "x-kubernetes-validations"}
     if result.pop("x-kubernetes-int-or-string", None) is True:
-        result.pop("type", None)
         result["x-kubernetes-int-or-string"] = True
     if "x-kubernetes-list-map-keys" in result:
         result["x-kubernetes-patch-strategy"] = "merge"

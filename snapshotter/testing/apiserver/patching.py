@@ -7,7 +7,7 @@ is given.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snapshotter.testing.apiserver.schema import Node
+from snapshotter.testing.apiserver.schema import Node, copied
 from snapshotter.testing.apiserver.status import Json
 
 
@@ -62,7 +62,7 @@ def _apply_step(root: Json, step: object) -> None:
             _remove(root, step["from"])
             _add(root, path, value)
         case "copy":
-            _add(root, path, _get(root, step["from"]))
+            _add(root, path, copied(_get(root, step["from"])))
         case op:
             raise PatchError(f"unexpected kind: {op}")
 

@@ -1,7 +1,7 @@
 """In which form a client wants objects: whole, as a Table, or with their metadata alone."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,15 +30,22 @@ class Presentation:
     def one(self, stored: Stored) -> bytes:
         if self.form == "whole":
             return encoded(stored, self.kind, self.version)
-        obj = served(stored, self.kind, self.version)
         if self.form == "partial":
-            return msgspec.json.encode(partial(obj))
-        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-        return msgspec.json.encode(table([obj], self.version, metadata, time.time(), self.include))
+            return msgspec.json.encode(partial(served(stored, self.kind, self.version)))
+        return self._table(stored, headers=True)
 
-    def event(self, stored: Stored) -> bytes:
-        """As `one`, for a frame of a watch."""
-        return self.one(stored)
+    def _table(self, stored: Stored, *, headers: bool) -> bytes:
+        obj = served(stored, self.kind, self.version)
+        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+        made = table([obj], self.version, metadata, time.time(), self.include, headers=headers)
+        return msgspec.json.encode(made)
+
+    def events(self) -> Callable[[Stored], bytes]:
+        """As `one`, for the frames of a watch: only its first table has column definitions."""
+        if self.form != "table":
+            return self.one
+        headers = iter((True,))
+        return lambda stored: self._table(stored, headers=next(headers, False))
 
     def many(self, page: Page) -> bytes:
         if self.form == "whole":

@@ -361,10 +361,13 @@ def _check_type(target: Target, body: Json) -> None:
     if body.get("apiVersion") != expected:
         given = body.get("apiVersion") or ""
         raise bad_request(f"the API version in the data ({given}) does not match the expected API version ({expected})")
-    if body.get("kind") != target.kind.kind:
-        raise bad_request(
-            f"the kind in the data ({body.get('kind') or ''}) does not match the expected kind ({target.kind.kind})"
-        )
+    kind = body.get("kind")
+    if not kind:
+        raise bad_request(f"the object provided is unrecognized (must be of type {target.kind.kind}): no kind")
+    if kind != target.kind.kind:
+        cause = Cause("kind", "FieldValueInvalid", f"must be {target.kind.kind}", value=kind)
+        name = body.get("metadata", {}).get("name", target.name)
+        raise invalid(target.kind.subject(name), [cause])
 
 
 def _metadata_of(body: Json) -> Json:

@@ -4,6 +4,8 @@ A `Node` prunes what the schema does not know, fills in defaults, and names the 
 An update is held against the earlier value: what did not change is not refused again.
 """
 
+import base64
+import binascii
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,15 +190,16 @@ def fill(value: object, node: Node) -> None:
 def _set_defaults(value: Json, node: Node) -> None:
     for name, child in node.properties.items():
         if value.get(name, ABSENT) is ABSENT and child.default is not ABSENT:
-            value[name] = _copied(child.default)
+            value[name] = copied(child.default)
             fill(value[name], child)
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """A JSON tree that shares nothing with the given one."""
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copied(item) for item in value]
+        return [copied(item) for item in value]
     return value
 
 
@@ -327,9 +330,19 @@ def _text_constraints(value: str, node: Node, path: str) -> Iterator[Cause]:
     if node.pattern is not None and not node.pattern.search(value):
         detail = f"{path} in body should match '{node.pattern.pattern}'"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
+    if node.format == "byte" and not _is_base64(value):
+        yield Cause(path, "FieldValueTypeInvalid", "illegal base64 data")
     if node.format == "date-time" and not is_date_time(value):
         detail = f'{path} in body must be of type date-time: "{value}"'
         yield Cause(path, "FieldValueTypeInvalid", detail, value=value)
+
+
+def _is_base64(value: str) -> bool:
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return False
+    return True
 
 
 def is_date_time(value: str) -> bool:

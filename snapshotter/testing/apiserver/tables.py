@@ -38,7 +38,7 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": [_NAME_COLUMN, *(_definition(column) for column in columns)] if headers else [],
+        "columnDefinitions": [_NAME_COLUMN, *(_definition(column) for column in columns)] if headers else None,
         "rows": [_row(obj, columns, now, include) for obj in objects],
     }
     return result

@@ -59,6 +59,14 @@ class Watch:
             self._pending.append(change)
             self._wake.set()
 
+    @property
+    def namespace(self) -> str | None:
+        return self._selection.namespace
+
+    def lines_of(self, existing: Iterable[Stored]) -> list[bytes]:
+        """The frames of the objects that there are already."""
+        return [line("ADDED", self._render(stored)) for stored in existing if self._selection.matches(stored)]
+
     def mute(self) -> None:
         """Stay open and send nothing any more."""
         self._muted = True
