@@ -62,9 +62,9 @@ def begin_cleanup(definition: Json) -> None:
 
 def broken(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterator[Cause]:
     """Why a definition is refused."""
-    missing = list(_missing(definition))
-    if missing:
-        yield from missing
+    causes = list(_incomplete(definition))
+    if causes:
+        yield from causes
         return
     spec = definition["spec"]
     name = f"{spec['names']['plural']}.{spec['group']}"
@@ -73,10 +73,6 @@ def broken(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> 
         yield Cause("metadata.name", "FieldValueInvalid", detail, value=definition["metadata"]["name"])
     if _is_protected(spec["group"]):
         yield from _broken_approval(definition)
-    if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
-        detail = "must have exactly one version marked as storage version"
-        yield Cause("spec.versions", "FieldValueInvalid", detail)
-        return
     if earlier is not None:
         for path in (("group",), ("scope",), ("names", "kind"), ("names", "plural")):
             if _at(spec, path) != _at(earlier["spec"], path):
@@ -88,11 +84,14 @@ def broken(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> 
         yield Cause("spec.versions", "FieldValueInvalid", str(error))
 
 
-def _missing(definition: Mapping[str, Any]) -> Iterator[Cause]:
+def _incomplete(definition: Mapping[str, Any]) -> Iterator[Cause]:
     spec = definition.get("spec", {})
     for path in (("group",), ("scope",), ("names", "kind"), ("names", "plural"), ("versions",)):
         if not _at(spec, path):
             yield Cause(".".join(("spec", *path)), "FieldValueRequired")
+    if sum(bool(version.get("storage")) for version in spec.get("versions", ())) != 1:
+        detail = "must have exactly one version marked as storage version"
+        yield Cause("spec.versions", "FieldValueInvalid", detail)
     for index, version in enumerate(spec.get("versions", ())):
         if not version.get("name"):
             yield Cause(f"spec.versions[{index}].name", "FieldValueRequired")

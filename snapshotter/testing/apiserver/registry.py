@@ -6,7 +6,7 @@ Each operation runs whole, without waiting, so that nobody sees or disturbs half
 import random
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -150,7 +150,7 @@ class Registry:
         old = self.read(target)
         if not metadata.get("resourceVersion") and not target.kind.unconditional_update:
             cause = Cause("metadata.resourceVersion", "FieldValueInvalid", "must be specified for an update", value=0)
-            raise invalid(target.subject, [cause])
+            raise invalid(replace(target.subject, kind=target.kind.plural), [cause])
         uid = old.object["metadata"]["uid"]
         if metadata.get("uid", uid) != uid:
             detail = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
@@ -245,7 +245,7 @@ class Registry:
         node = target.version.node if not target.kind.is_custom else target.version.node.properties["metadata"]
         value, path = (body, "") if not target.kind.is_custom else (body["metadata"], "metadata")
         for cause in validate(value, node, path=path):
-            if cause.reason == "FieldValueTypeInvalid":
+            if cause.reason == "FieldValueTypeInvalid" or "in body must be of type" in cause.detail:
                 raise bad_request(
                     f'{target.kind.kind} in version "{target.version.name}" cannot be handled as a '
                     f"{target.kind.kind}: {cause.detail}"

@@ -26,6 +26,16 @@ ABSENT: Final = Absent()
 _INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _DATE_TIME = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")
 
+_BLOCKING = frozenset(
+    (
+        "FieldValueRequired",
+        "FieldValueNotSupported",
+        "FieldValueTypeInvalid",
+        "FieldValueTooLong",
+        "FieldValueTooMany",
+    )
+)
+"""What must be right before rules are evaluated."""
 _SKIPPED_RULES = Cause(
     "<nil>",
     "FieldValueInvalid",
@@ -214,18 +224,20 @@ def validate(value: object, node: Node, old: object = ABSENT, path: str = "") ->
     causes = list(_structure(value, node, old, path))
     if not node.has_rules:
         return causes
-    if causes:
+    if any(cause.reason in _BLOCKING for cause in causes):
         return [*causes, _SKIPPED_RULES]
-    return list(_broken_rules(value, node, old, path))
+    return causes + list(_broken_rules(value, node, old, path))
 
 
 def _structure(value: object, node: Node, old: object, path: str) -> Iterator[Cause]:
     if value == old and type(value) is type(old):
         return
+    # In an update the texts name the last part of the path only.
+    shown = path if old is ABSENT else path.rpartition(".")[2]
     if not has_type(value, node):
-        yield _wrong_type(value, node, path)
+        yield _wrong_type(value, node, path, shown)
         return
-    yield from _constraints(value, node, path)
+    yield from _constraints(value, node, path, shown)
     if isinstance(value, dict):
         for name in node.required:
             if name not in value:
@@ -292,48 +304,48 @@ def type_name(value: object) -> str:
             return "object"
 
 
-def _wrong_type(value: object, node: Node, path: str) -> Cause:
+def _wrong_type(value: object, node: Node, path: str, shown: str) -> Cause:
     wanted = "integer,string" if node.int_or_string else node.type
     actual = type_name(value)
     return Cause(
         path or "<nil>",
         "FieldValueTypeInvalid",
-        f'{path} in body must be of type {wanted}: "{actual}"',
+        f'{shown} in body must be of type {wanted}: "{actual}"',
         value=actual,
     )
 
 
-def _constraints(value: object, node: Node, path: str) -> Iterator[Cause]:
+def _constraints(value: object, node: Node, path: str, shown: str) -> Iterator[Cause]:
     if node.enum and value not in node.enum:
         supported = ", ".join(f'"{item}"' for item in node.enum)
         yield Cause(path, "FieldValueNotSupported", f"supported values: {supported}", value=value)
     match value:
         case str():
-            yield from _text_constraints(value, node, path)
+            yield from _text_constraints(value, node, path, shown)
         case bool():
             pass
         case int() | float():
-            yield from _number_constraints(value, node, path)
+            yield from _number_constraints(value, node, path, shown)
         case list():
-            yield from _list_constraints(value, node, path)
+            yield from _list_constraints(value, node, path, shown)
         case dict():
-            yield from _size_constraints(value, node.min_properties, node.max_properties, "properties", path)
+            yield from _size_constraints(value, node.min_properties, node.max_properties, "properties", path, shown)
     yield from _combinations(value, node, path)
 
 
-def _text_constraints(value: str, node: Node, path: str) -> Iterator[Cause]:
+def _text_constraints(value: str, node: Node, path: str, shown: str) -> Iterator[Cause]:
     if node.min_length is not None and len(value) < node.min_length:
-        detail = f"{path} in body should be at least {node.min_length} chars long"
+        detail = f"{shown} in body should be at least {node.min_length} chars long"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
     if node.max_length is not None and len(value) > node.max_length:
         yield Cause(path, "FieldValueTooLong", f"may not be more than {node.max_length} bytes")
     if node.pattern is not None and not node.pattern.search(value):
-        detail = f"{path} in body should match '{node.pattern.pattern}'"
+        detail = f"{shown} in body should match '{node.pattern.pattern}'"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
     if node.format == "byte" and not _is_base64(value):
         yield Cause(path, "FieldValueTypeInvalid", "illegal base64 data")
     if node.format == "date-time" and not is_date_time(value):
-        detail = f'{path} in body must be of type date-time: "{value}"'
+        detail = f'{shown} in body must be of type date-time: "{value}"'
         yield Cause(path, "FieldValueTypeInvalid", detail, value=value)
 
 
@@ -356,9 +368,9 @@ def is_date_time(value: str) -> bool:
     return True
 
 
-def _number_constraints(value: float, node: Node, path: str) -> Iterator[Cause]:
+def _number_constraints(value: float, node: Node, path: str, shown: str) -> Iterator[Cause]:
     def refused(detail: str) -> Cause:
-        return Cause(path, "FieldValueInvalid", f"{path} in body {detail}", value=value)
+        return Cause(path, "FieldValueInvalid", f"{shown} in body {detail}", value=value)
 
     if node.minimum is not None and (value < node.minimum or (node.exclusive_minimum and value == node.minimum)):
         relation = "greater than" if node.exclusive_minimum else "greater than or equal to"
@@ -373,16 +385,16 @@ def _number_constraints(value: float, node: Node, path: str) -> Iterator[Cause]:
         yield refused(f'must be of type {node.format}: "{value}"')
 
 
-def _list_constraints(value: Sequence[object], node: Node, path: str) -> Iterator[Cause]:
-    yield from _size_constraints(value, node.min_items, node.max_items, "items", path)
+def _list_constraints(value: Sequence[object], node: Node, path: str, shown: str) -> Iterator[Cause]:
+    yield from _size_constraints(value, node.min_items, node.max_items, "items", path, shown)
     if node.merges == "atomic":
         return
     seen = []
     for index, item in enumerate(value):
         key = item if node.merges == "set" else node.key_of(item)
         if key in seen:
-            shown = item if node.merges == "set" else dict(zip(node.map_keys, node.key_of(item), strict=True))
-            yield Cause(f"{path}[{index}]", "FieldValueDuplicate", value=shown)
+            keys = item if node.merges == "set" else dict(zip(node.map_keys, node.key_of(item), strict=True))
+            yield Cause(f"{path}[{index}]", "FieldValueDuplicate", value=keys)
         seen.append(key)
 
 
@@ -392,9 +404,10 @@ def _size_constraints(
     highest: int | None,
     unit: str,
     path: str,
+    shown: str,
 ) -> Iterator[Cause]:
     if lowest is not None and len(value) < lowest:
-        detail = f"{path} in body should have at least {lowest} {unit}"
+        detail = f"{shown} in body should have at least {lowest} {unit}"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
     if highest is not None and len(value) > highest:
         yield Cause(path, "FieldValueTooMany", f"must have at most {highest} items", value=len(value))

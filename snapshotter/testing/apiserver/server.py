@@ -95,6 +95,7 @@ class ApiServer:
             server.create("namespaces", {"metadata": {"name": namespace}})
         for definition in definitions_in(crds or shipped_crds()):
             server.create(f"{CRD_PLURAL}.{CRD_GROUP}", definition)
+        server.compact()
         runner = web.AppRunner(
             server._application(),
             access_log=None,
