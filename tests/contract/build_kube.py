@@ -1,4 +1,4 @@
-"""Builds kube-apiserver and etcd, which the contract tests run against as the truth.
+"""Builds kube-apiserver, etcd and kube-controller-manager, which the contract tests run against as the truth.
 
 `python tests/contract/build_kube.py` needs the Go tool chain, the Go module proxy and, once, several minutes.
 What is built already stays as it is. `kube.py` starts the binaries.
@@ -16,6 +16,7 @@ from pathlib import Path
 VERSION = "1.36.3"
 BINARIES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "etcd": "go.etcd.io/etcd/server/v3",
 }
 
@@ -43,7 +44,7 @@ def go(*arguments: str, cwd: Path | None = None) -> str:
 
 
 def module_file() -> str:
-    """A go.mod that has kube-apiserver, and with it etcd, among its dependencies.
+    """A go.mod that has Kubernetes, and with it etcd, among its dependencies.
 
     The go.mod of k8s.io/kubernetes replaces its libraries by directories of its repository, which the module
     lacks. Replacements count in the main module alone, so a main module of our own asks for published ones.
@@ -78,7 +79,7 @@ def main() -> None:
     directory: Path = parser.parse_args().directory
     if missing(directory):
         if shutil.which("go") is None:
-            sys.exit("building kube-apiserver needs the go command on the path")
+            sys.exit("building Kubernetes needs the go command on the path")
         try:
             build(directory)
         except subprocess.CalledProcessError as error:

@@ -34,7 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """The server that is tested."""
     if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
-        async with kube.running(tmp_path_factory.mktemp("kube")) as real, real.session() as session:
+        directory = tmp_path_factory.mktemp("kube")
+        async with kube.running(directory, garbage_collector=True) as real, real.session() as session:
             yield Server(session, real.kubeconfig(), real=True, forget_history=real.compact)
         return
     apiserver = pytest.importorskip("snapshotter.testing.apiserver", reason="the stand-in is missing")

@@ -1,6 +1,6 @@
 """A real kube-apiserver with its etcd, on 127.0.0.1, for as long as a test session lasts.
 
-`build_kube.py` makes the binaries. Without a controller manager nobody collects garbage.
+`build_kube.py` makes the binaries. Of the controllers of a cluster only the garbage collector runs, if asked for.
 """
 
 import asyncio
@@ -68,7 +68,9 @@ class NotStartedError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, *, authorization: str = "AlwaysAllow") -> AsyncIterator[Kube]:
+async def running(
+    directory: Path, *, authorization: str = "AlwaysAllow", garbage_collector: bool = False
+) -> AsyncIterator[Kube]:
     """An API server that is ready and serves our custom resources. It keeps its files in the directory.
 
     Raises NotStartedError, also when the binaries have not been built.
@@ -77,7 +79,11 @@ async def running(directory: Path, *, authorization: str = "AlwaysAllow") -> Asy
         raise NotStartedError(f"not built: {', '.join(absent)}; run tests/contract/build_kube.py first")
     async with _etcd(directory) as etcd_url, _apiserver(directory, etcd_url, authorization) as kube:
         await _install(kube)
-        yield kube
+        if not garbage_collector:
+            yield kube
+            return
+        async with _garbage_collector(directory, kube):
+            yield kube
 
 
 @contextlib.asynccontextmanager
@@ -126,6 +132,21 @@ async def _apiserver(directory: Path, etcd_url: str, authorization: str) -> Asyn
         async with kube.session() as session:
             await _wait_until_ready(process, session, "/readyz")
         yield kube
+
+
+@contextlib.asynccontextmanager
+async def _garbage_collector(directory: Path, kube: Kube) -> AsyncIterator[None]:
+    """A controller manager with this one controller. It sees the kinds that are served when it starts."""
+    kubeconfig = directory / "controller-manager.kubeconfig"
+    kubeconfig.write_text(kube.kubeconfig())
+    flags = {
+        "kubeconfig": str(kubeconfig),
+        "controllers": "garbage-collector-controller",
+        "leader-elect": "false",
+        "secure-port": "0",
+    }
+    async with _process("kube-controller-manager", flags, directory):
+        yield
 
 
 async def _install(kube: Kube) -> None:

@@ -1,20 +1,11 @@
-"""Garbage collection by owner references.
-
-On a cluster the controller manager does it, and these tests start none; the stand-in does it itself.
-"""
+"""Garbage collection by owner references: a controller's work on a cluster, the stand-in's own there."""
 
 import pytest
 
-from tests.contract.client import Client, Json, Server
+from tests.contract.client import Client, Json
 from tests.contract.objects import SNAPSHOTS, new_name, path_of, snapshot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest.fixture(autouse=True)
-def _standin(server: Server) -> None:
-    if server.real:
-        pytest.skip("there is no controller manager beside this API server")
 
 
 async def created(api: Client, label: str, *owners: Json) -> Json:
