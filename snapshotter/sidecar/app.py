@@ -60,7 +60,7 @@ async def run(settings: SidecarSettings) -> None:
     stop = Shutdown()
     with stop.on_signals():
         try:
-            async with _started(settings) as sidecar:
+            async with started(settings) as sidecar:
                 await sidecar.work(stop)
         except asyncio.CancelledError:
             if not stop.requested:
@@ -103,7 +103,7 @@ class Shutdown:
 
 
 @asynccontextmanager
-async def _started(settings: SidecarSettings) -> AsyncIterator["Sidecar"]:
+async def started(settings: SidecarSettings) -> AsyncIterator["Sidecar"]:
     """Everything that the sidecar stands on, in the order in which it can be had."""
     metrics = Metrics(CollectorRegistry())
     health = Health()

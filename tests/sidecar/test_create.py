@@ -1,0 +1,179 @@
+"""From a content to a ready snapshot, over real wires."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from snapshotter import names
+from snapshotter.settings import SnapshotSettings
+from snapshotter.testing.faults import Fault
+from tests.world import CONTENT_PATH, World, make_world
+
+
+async def test_promise_3_a_content_costs_one_call_and_three_requests_and_no_read(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+    asked = [request for request in world.sidecar_requests() if "/one" in request]
+    assert asked == ["PATCH /one", "PATCH /one/status", "PATCH /one"]
+    methods = [call.method for call in world.driver.calls]
+    assert methods == ["GetPluginInfo", "Probe", "ControllerGetCapabilities", "CreateSnapshot"]
+
+
+async def test_the_status_tells_what_the_driver_made(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+    (snapshot,) = world.driver.snapshots.values()
+    assert world.status("one") == {
+        "snapshotHandle": snapshot.id,
+        "creationTime": snapshot.created_at_ns,
+        "restoreSize": 500,
+        "readyToUse": True,
+    }
+
+
+async def test_promise_4_waiting_for_readiness_costs_no_request(tmp_path: Path) -> None:
+    async with make_world(tmp_path, ready_after_seconds=1.2) as world, world.sidecar():
+        await world.make_class()
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        asked = [request for request in world.sidecar_requests() if "/one" in request]
+    assert asked == ["PATCH /one", "PATCH /one/status", "PATCH /one", "PATCH /one/status"]
+    assert 2 <= world.calls("CreateSnapshot", "vol") <= 5
+    assert len(world.driver.snapshots) == 1
+
+
+async def test_promise_4_a_failing_driver_is_called_by_the_backoff_alone(world: World) -> None:
+    # The default flags, twenty times as fast: six or seven calls in what stands for 60 seconds.
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="broken in way {n}"))
+    fast = world.settings().work
+    async with world.sidecar(work=type(fast)(retry_start=1 / 20, retry_max=300 / 20)):
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 1)
+        await asyncio.sleep(60 / 20)
+        assert world.calls("CreateSnapshot") <= 7
+
+
+@pytest.mark.parametrize("length", [pytest.param(-1, id="the uid as it is"), pytest.param(8, id="a part of it")])
+async def test_the_name_is_made_of_prefix_and_uid(world: World, length: int) -> None:
+    async with world.sidecar(snapshots=SnapshotSettings(name_prefix="cut", name_uuid_length=length)):
+        await world.make_content("one", uid="01234567-89ab-cdef-0123-456789abcdef")
+        await world.until(lambda: world.ready("one"))
+    (call,) = world.driver.log.of("CreateSnapshot")
+    expected = "01234567-89ab-cdef-0123-456789abcdef" if length < 0 else "01234567"
+    assert call.request["name"] == f"cut-{expected}"
+
+
+async def test_the_driver_gets_the_class_parameters_the_secret_and_the_extra_metadata(world: World) -> None:
+    await world.make_secret("login", user="admin")
+    await world.make_class("rich", {"color": "blue", "csi.storage.k8s.io/snapshotter-secret-name": "login"})
+    async with world.sidecar(snapshots=SnapshotSettings(extra_create_metadata=True)):
+        await world.make_content(
+            "one",
+            class_name="rich",
+            annotations={names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"},
+        )
+        await world.until(lambda: world.ready("one"))
+    (call,) = world.driver.log.of("CreateSnapshot")
+    assert call.request["parameters"] == {
+        "color": "blue",
+        names.METADATA_SNAPSHOT_NAME: "one",
+        names.METADATA_SNAPSHOT_NAMESPACE: "default",
+        names.METADATA_CONTENT_NAME: "one",
+    }
+    assert call.request["secrets"] == ["user"]
+
+
+async def test_contents_of_other_drivers_are_left_alone(world: World) -> None:
+    async with world.sidecar():
+        foreign = await world.make_content("foreign", driver="other.example.com")
+        await world.make_content("ours")
+        await world.until(lambda: world.ready("ours"))
+    assert world.content("foreign") == foreign
+    assert world.calls("CreateSnapshot") == 1
+
+
+async def test_a_content_whose_protection_is_missing_gets_it_with_the_mark(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("one", finalizers=())
+        await world.until(lambda: world.ready("one"))
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_9_a_driver_that_gives_no_time_and_no_size_gives_now_and_nothing(tmp_path: Path) -> None:
+    async with make_world(tmp_path, omit_creation_time=True, omit_size=True) as world, world.sidecar():
+        await world.make_class()
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+    status = world.status("one")
+    assert "restoreSize" not in status
+    assert status["creationTime"] > 1_700_000_000_000_000_000
+
+
+NONSENSE = {
+    "no snapshot": ({"snapshot": None}, "without a snapshot"),
+    "no id": ({"snapshot": {"snapshot_id": ""}}, "without an id"),
+    "another volume": ({"snapshot": {"source_volume_id": "elsewhere"}}, 'of volume "elsewhere" instead of "vol"'),
+}
+
+
+@pytest.mark.parametrize(("answer", "text"), NONSENSE.values(), ids=NONSENSE.keys())
+async def test_a_nonsensical_answer_is_an_error_and_loses_nothing(
+    world: World, answer: dict[str, object], text: str
+) -> None:
+    fault = world.driver.faults.set(Fault(match="CreateSnapshot", answer=answer))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: text in (world.error("one") or ""))
+        # The driver may have made a snapshot, so the content is held back.
+        assert names.BEING_CREATED in world.annotations("one")
+        await world.delete_content("one")
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_another_handle_for_the_same_snapshot_is_not_taken(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", times=1, answer={"snapshot": {"ready_to_use": False}}))
+    other = {"snapshot": {"snapshot_id": "another"}}
+    async with world.sidecar():
+        world.driver.faults.set(Fault(match="CreateSnapshot", answer=other))
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+    (snapshot,) = world.driver.snapshots.values()
+    assert world.status("one")["snapshotHandle"] == snapshot.id
+
+
+async def test_promise_5_a_class_that_comes_later_is_noticed_at_once(world: World) -> None:
+    slow = world.settings().work
+    async with world.sidecar(work=type(slow)(retry_start=60.0, retry_max=60.0)):
+        await world.make_content("one", class_name="later")
+        await world.until(lambda: 'VolumeSnapshotClass "later" does not exist' in (world.error("one") or ""))
+        await world.make_class("later")
+        await world.until(lambda: world.ready("one"))
+    assert world.error("one") is None
+
+
+async def test_promise_13_there_is_no_limit_of_our_own(world: World) -> None:
+    async with world.sidecar():
+        start = asyncio.get_running_loop().time()
+        for number in range(60):
+            await world.make_content(f"c{number}")
+        await world.until(lambda: all(world.ready(f"c{number}") for number in range(60)))
+    # Upstream's default of five requests a second would need more than half a minute.
+    assert asyncio.get_running_loop().time() - start < 20
+
+
+async def test_promise_13_a_server_that_is_busy_is_obeyed(world: World) -> None:
+    world.server.faults.set(
+        Fault(match=f"PATCH {CONTENT_PATH}", times=3, error=429, headers={"Retry-After": "0"}, message="busy")
+    )
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+    assert not world.warnings("one")
+    assert world.calls("CreateSnapshot") == 1

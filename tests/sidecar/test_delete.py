@@ -1,0 +1,204 @@
+"""The end of a content: what is deleted, what is kept, and what holds it up."""
+
+import asyncio
+
+import pytest
+
+from snapshotter import names
+from snapshotter.testing.faults import Fault
+from tests.world import CONTENT_PATH, World
+
+
+async def ready(world: World, name: str = "one", **content: object) -> str:
+    """A content with a ready snapshot; its handle."""
+    await world.make_content(name, **content)  # type: ignore[arg-type]
+    await world.until(lambda: world.ready(name) and names.BEING_CREATED not in world.annotations(name))
+    handle: str = world.status(name)["snapshotHandle"]
+    return handle
+
+
+async def test_a_snapshot_goes_with_its_content(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        before = len(world.sidecar_requests())
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+        assert world.sidecar_requests()[before:] == ["PATCH /one/status", "PATCH /one"]
+    assert world.calls("DeleteSnapshot", handle) == 1
+    assert not world.driver.snapshots
+    assert not world.warnings("one")
+
+
+async def test_promise_2_a_retained_snapshot_outlives_its_content(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world, policy="Retain")
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert handle in world.driver.snapshots
+    assert world.calls("DeleteSnapshot") == 0
+
+
+async def test_promise_2_and_7_without_the_mark_nothing_is_deleted_and_the_blocker_is_named(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        await world.delete_content("one", marked=False)
+        await world.until(lambda: world.events("one"))
+        (event,) = world.events("one")
+        assert event["reason"] == "SnapshotDeletePending"
+        assert "VolumeSnapshot default/one has not been deleted" in event["message"]
+        assert handle in world.driver.snapshots
+        await world.patch("one", {"metadata": {"annotations": {names.BEING_DELETED: "yes"}}})
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_2_a_member_of_a_group_is_released_and_not_deleted(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        await world.patch("one", {"status": {"volumeGroupSnapshotHandle": "group-1"}}, status=True)
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert handle in world.driver.snapshots
+    assert world.calls("DeleteSnapshot") == 0
+
+
+async def test_promise_2_an_import_that_nobody_bound_leaves_the_storage_alone(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world, policy="Retain")
+        await ready(world, "import", snapshot=handle, uid="")
+        await world.delete_content("import", marked=False)
+        await world.until(lambda: world.content("import") is None)
+    assert handle in world.driver.snapshots
+
+
+async def test_promise_8_other_finalizers_stay_and_the_status_is_cleared(world: World) -> None:
+    async with world.sidecar():
+        await ready(world, finalizers=("example.com/a", names.CONTENT_FINALIZER, "example.com/b"))
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one")["metadata"]["finalizers"] == ["example.com/a", "example.com/b"])
+    assert world.status("one") == {}
+    assert not world.driver.snapshots
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "FAILED_PRECONDITION", "UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED"])
+async def test_promise_7_a_failed_delete_says_so_until_it_works(world: World, code: str) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        fault = world.driver.faults.set(Fault(match="DeleteSnapshot", error=code, message="it is in use"))
+        await world.delete_content("one")
+        await world.until(lambda: f'DeleteSnapshot of snapshot "{handle}" failed' in (world.error("one") or ""))
+        assert "it is in use" in (world.error("one") or "")
+        assert world.ready("one")
+        await world.until(lambda: world.warnings("one"))
+        assert {event["reason"] for event in world.warnings("one")} == {"SnapshotDeleteError"}
+        assert world.status("one")["snapshotHandle"] == handle
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+    assert len(world.warnings("one")) == 1
+
+
+async def test_a_driver_that_does_not_find_what_is_to_be_deleted_has_deleted_it(world: World) -> None:
+    async with world.sidecar():
+        await ready(world)
+        world.driver.faults.set(Fault(match="DeleteSnapshot", error="NOT_FOUND"))
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+
+
+async def test_promise_1_a_cut_without_an_answer_holds_the_deletion_back(world: World) -> None:
+    fault = world.driver.faults.set(
+        Fault(match="CreateSnapshot", error="DEADLINE_EXCEEDED", error_when="after", message="too slow")
+    )
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await world.delete_content("one")
+        await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""))
+        assert world.calls("DeleteSnapshot") == 0
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_1_a_final_refusal_ends_the_wait(world: World) -> None:
+    waiting = world.driver.faults.set(Fault(match="CreateSnapshot", error="ABORTED", message="busy"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await world.delete_content("one")
+        world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="no such volume"))
+        world.driver.faults.lift(waiting)
+        await world.until(lambda: world.content("one") is None)
+    assert world.calls("DeleteSnapshot") == 0
+
+
+async def test_promise_1_a_cut_without_an_answer_is_settled_also_when_its_class_is_gone(world: World) -> None:
+    fault = world.driver.faults.set(Fault(match="CreateSnapshot", error="UNAVAILABLE", error_when="after"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 1)
+        await world.request("DELETE", "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/class")
+        await world.delete_content("one")
+        refusing = world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="why"))
+        world.driver.faults.lift(fault)
+        await world.until(lambda: "if it is needed, make it again" in (world.error("one") or ""))
+        assert world.content("one") is not None
+        world.driver.faults.lift(refusing)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_10_a_delete_starts_while_every_create_hangs(world: World) -> None:
+    async with world.sidecar():
+        await ready(world)
+        world.hold("CreateSnapshot")
+        for number in range(100):
+            await world.make_content(f"hanging-{number}")
+        await world.driver.faults.wait_for_held(10)
+        start = asyncio.get_running_loop().time()
+        await world.delete_content("one")
+        await world.until(lambda: world.calls("DeleteSnapshot") == 1)
+        assert asyncio.get_running_loop().time() - start < 1.0
+        world.driver.faults.clear()
+        await world.until(lambda: all(world.ready(f"hanging-{number}") for number in range(100)))
+
+
+async def test_promise_5_a_deletion_is_noticed_while_the_watch_lags_behind_our_own_writes(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        hold = world.hold("CreateSnapshot")
+        await world.make_content("two")
+        await world.driver.faults.wait_for_held(1)
+        # From here on the watch tells nothing, so the answers to our own writes are all that is heard.
+        world.server.mute_watches()
+        await world.delete_content("two")
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.content("two") is None)
+    assert len(world.driver.snapshots) == 1
+
+
+async def test_case_46_a_status_that_cannot_be_cleared_does_not_repeat_the_call(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/one/status", times=2, error=500, message="not now"))
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert world.calls("DeleteSnapshot", handle) == 1
+    assert not world.warnings("one")
+
+
+async def test_case_44_a_missing_secret_is_named_and_waited_for(world: World) -> None:
+    await world.make_secret("login", user="admin")
+    async with world.sidecar():
+        secret = {names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"}
+        await ready(world, annotations=secret)
+    await world.request("DELETE", "/api/v1/namespaces/default/secrets/login")
+    async with world.sidecar():
+        await world.delete_content("one")
+        await world.until(lambda: "Secret default/login" in (world.error("one") or ""))
+        assert world.calls("DeleteSnapshot") == 0
+        await world.make_secret("login", user="admin")
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
