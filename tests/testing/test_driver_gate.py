@@ -306,9 +306,10 @@ async def test_a_lost_socket_cuts_off_its_clients_but_not_the_operation(tmp_path
 async def test_the_end_of_the_driver_is_the_end_of_its_operations(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         served.driver.faults.set(Fault(match="CreateSnapshot", hold="before"))
-        call = asyncio.create_task(failure(served.controller.CreateSnapshot(create())))
+        call = asyncio.ensure_future(served.controller.CreateSnapshot(create()))
         await served.driver.faults.wait_for_held()
-    await call
+    [outcome] = await asyncio.gather(call, return_exceptions=True)
+    assert isinstance(outcome, grpc.aio.AioRpcError | asyncio.CancelledError)
     assert served.driver.faults.held() == []
     async with serving(tmp_path) as served:
         assert not served.driver.snapshots

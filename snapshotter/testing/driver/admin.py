@@ -11,6 +11,8 @@ from aiohttp import web
 from snapshotter.testing.admin import PREFIX, admin_routes, json_response
 from snapshotter.testing.driver.server import Driver
 
+LARGEST_BODY_BYTES = 1 << 30
+
 
 class NewVolume(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST volumes`."""
@@ -32,7 +34,7 @@ class Writing(msgspec.Struct, forbid_unknown_fields=True):
 @contextlib.asynccontextmanager
 async def serve_admin(driver: Driver, host: str, port: int) -> AsyncIterator[str]:
     """Serve the admin address; yields its URL. Raises OSError when the port is taken."""
-    application = web.Application()
+    application = web.Application(client_max_size=LARGEST_BODY_BYTES)
     application.add_routes(admin_routes(driver.faults, lambda: driver.calls, driver.log.reset))
     application.add_routes(_routes(driver))
     # A request may wait for a call to be held; it does not keep the process from ending.
@@ -48,7 +50,7 @@ async def serve_admin(driver: Driver, host: str, port: int) -> AsyncIterator[str
 
 def _routes(driver: Driver) -> list[web.RouteDef]:
     async def get_state(_: web.Request) -> web.Response:
-        return json_response({"volumes": driver.volumes, "snapshots": driver.snapshots})
+        return json_response({"volumes": dict(driver.volumes), "snapshots": dict(driver.snapshots)})
 
     async def post_volume(request: web.Request) -> web.Response:
         try:

@@ -83,7 +83,9 @@ class Store:
         self, name: str, size_bytes: int, *, content: bytes = b"", identifier: str | None = None
     ) -> Volume:
         """A volume that begins with the content. Raises ValueError for an id that is no plain word."""
-        volume = Volume(id=identifier or _new_id("vol"), name=name, size_bytes=size_bytes)
+        if identifier is None:
+            identifier = _new_id("vol")
+        volume = Volume(id=identifier, name=name, size_bytes=size_bytes)
         if not PLAIN_ID.fullmatch(volume.id):
             raise ValueError(f"not a volume id: {volume.id!r}")
         files.make(self.path(volume), size_bytes, content)
