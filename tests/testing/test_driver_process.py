@@ -86,7 +86,7 @@ async def test_it_ends_well_on_sigterm_whatever_it_is_at(tmp_path: Path) -> None
 
         begun = asyncio.get_running_loop().time()
         assert await driver.end() == 0
-        assert asyncio.get_running_loop().time() - begun < 5
+        assert asyncio.get_running_loop().time() - begun < 10
         assert not driver.socket.exists()
         outcomes = await asyncio.gather(*hanging, waiting, return_exceptions=True)
         assert all(isinstance(outcome, BaseException) for outcome in outcomes)
