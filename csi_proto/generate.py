@@ -25,9 +25,7 @@ GUARDS = (
     re.compile(r"^_runtime_version\.ValidateProtobufRuntimeVersion\(.*?^\)\n", re.MULTILINE | re.DOTALL),
     re.compile(r"^# Protobuf Python Version: .*\n", re.MULTILINE),
     re.compile(r"^import warnings\n", re.MULTILINE),
-    re.compile(
-        r"^GRPC_GENERATED_VERSION = .*?^if _version_not_supported:\n.*?^    \)\n", re.MULTILINE | re.DOTALL
-    ),
+    re.compile(r"^GRPC_GENERATED_VERSION = .*?^if _version_not_supported:\n.*?^    \)\n", re.MULTILINE | re.DOTALL),
     re.compile(r"^GRPC_(GENERATED_)?VERSION: str\n", re.MULTILINE),
 )
 
@@ -86,9 +84,7 @@ def _without_guards(text: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m csi_proto.generate", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail when a committed module is stale"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a committed module is stale")
     check = parser.parse_args().check
 
     modules = generate()
