@@ -1,0 +1,143 @@
+"""Values for tests. Each factory takes as keywords only what a case is about; the rest is as it usually is:
+
+our own driver, a class that is known, policy Delete, our finalizer in place, a VolumeSnapshot with a uid.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from snapshotter import names
+from snapshotter.model.content import (
+    Content,
+    ContentAnnotations,
+    ContentMeta,
+    ContentSource,
+    ContentSpec,
+    ContentStatus,
+    DeletionPolicy,
+    SnapshotClass,
+    StatusError,
+)
+from snapshotter.model.meta import Meta, ObjectReference
+from snapshotter.model.snapshot import Capabilities, Snapshot
+from snapshotter.plan.content import Terms
+from snapshotter.plan.create import Naming
+
+DRIVER = "mock.csi.example.com"
+SNAPSHOT_UID = "11111111-2222-3333-4444-555555555555"
+"""The uid of the VolumeSnapshot behind `content()`."""
+CREATED_AT_NS = 1_700_000_000_123_456_000
+DELETED_AT = "2024-05-06T07:08:09Z"
+
+
+def content(
+    *,
+    name: str = "content-1",
+    uid: str = "uid-of-content-1",
+    version: str = "10",
+    driver: str = DRIVER,
+    policy: DeletionPolicy = "Delete",
+    class_name: str | None = "class-1",
+    volume: str | None = None,
+    imported: str | None = None,
+    ref_uid: str = SNAPSHOT_UID,
+    deleting: bool = False,
+    finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,),
+    being_created: bool = False,
+    being_deleted: bool = False,
+    member_of: str | None = None,
+    annotations: Mapping[str, str] | None = None,
+    has_status: bool = False,
+    handle: str | None = None,
+    ready: bool | None = None,
+    created_at_ns: int | None = None,
+    size_bytes: int | None = None,
+    error: str | None = None,
+    group_handle: str | None = None,
+) -> Content:
+    """A content of volume `vol-1`, or of the snapshot `imported`; with a status if anything in it is given."""
+    marks = {
+        names.BEING_CREATED: names.MARK if being_created else None,
+        names.BEING_DELETED: names.MARK if being_deleted else None,
+        names.MEMBER_OF_GROUP: member_of,
+    }
+    status = ContentStatus(
+        snapshot_handle=handle,
+        creation_time=created_at_ns,
+        restore_size=size_bytes,
+        ready_to_use=ready,
+        error=None if error is None else StatusError(message=error, time="2024-01-02T03:04:05Z"),
+        volume_group_snapshot_handle=group_handle,
+    )
+    return Content(
+        metadata=ContentMeta(
+            name=name,
+            uid=uid,
+            resource_version=version,
+            deletion_timestamp=DELETED_AT if deleting else None,
+            finalizers=finalizers,
+            annotations=msgspec.convert(marks | dict(annotations or {}), ContentAnnotations),
+        ),
+        spec=ContentSpec(
+            driver=driver,
+            deletion_policy=policy,
+            source=ContentSource(
+                volume_handle="vol-1" if volume is None and imported is None else volume,
+                snapshot_handle=imported,
+            ),
+            volume_snapshot_ref=ObjectReference(name="snap", namespace="ns", uid=ref_uid),
+            volume_snapshot_class_name=class_name,
+        ),
+        written_status=status if has_status or status != ContentStatus() else None,
+    )
+
+
+def snapshot_class(
+    *,
+    name: str = "class-1",
+    version: str = "1",
+    driver: str = DRIVER,
+    parameters: Mapping[str, str] | None = None,
+) -> SnapshotClass:
+    return SnapshotClass(
+        metadata=Meta(name=name, uid=f"uid-of-{name}", resource_version=version),
+        driver=driver,
+        parameters=dict(parameters or {}),
+    )
+
+
+def snapshot(
+    *,
+    handle: str = "snap-1",
+    ready: bool = True,
+    size_bytes: int | None = 1000,
+    created_at_ns: int | None = CREATED_AT_NS,
+    group_handle: str | None = None,
+) -> Snapshot:
+    """What a driver answers about a snapshot of `vol-1`."""
+    return Snapshot(
+        handle=handle,
+        ready=ready,
+        volume="vol-1",
+        size_bytes=size_bytes,
+        created_at_ns=created_at_ns,
+        group_handle=group_handle,
+    )
+
+
+def terms(
+    *,
+    driver: str = DRIVER,
+    can_list: bool = True,
+    can_get: bool = False,
+    naming: Naming | None = None,
+    extra_create_metadata: bool = False,
+) -> Terms:
+    """Our driver, which can list snapshots, and our flags at their defaults."""
+    return Terms(
+        driver=driver,
+        capabilities=Capabilities(create_delete_snapshot=True, list_snapshots=can_list, get_snapshot=can_get),
+        naming=naming or Naming(),
+        extra_create_metadata=extra_create_metadata,
+    )

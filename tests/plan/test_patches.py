@@ -1,0 +1,202 @@
+"""Patches of `metadata` and `status`, applied to objects that others write to as well."""
+
+import copy
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from snapshotter import names
+from snapshotter.model.content import Content
+from snapshotter.plan.patches import mark_being_created, status_patch, unmark_being_created, without_finalizer
+from snapshotter.plan.status import StatusPatch
+from tests.factories import content
+from tests.plan.wire import Json, Refused, json_patched, merge_patched
+
+OURS = names.CONTENT_FINALIZER
+
+
+def document(
+    *,
+    uid: str = "uid-of-content-1",
+    version: str = "10",
+    annotations: dict[str, str] | None = None,
+    finalizers: list[str] | None = None,
+    status: Json | None = None,
+) -> Json:
+    """A content as the API server holds it, with what others have put into it."""
+    metadata: Json = {"name": "content-1", "uid": uid, "resourceVersion": version, "labels": {"theirs": "too"}}
+    if annotations is not None:
+        metadata["annotations"] = annotations
+    if finalizers is not None:
+        metadata["finalizers"] = finalizers
+    spec = {
+        "driver": "mock.csi.example.com",
+        "deletionPolicy": "Delete",
+        "source": {"volumeHandle": "vol-1"},
+        "sourceVolumeMode": "Block",
+    }
+    return {"metadata": metadata, "spec": spec} | ({} if status is None else {"status": status})
+
+
+def read(held: Json) -> Content:
+    return msgspec.convert(held, Content)
+
+
+keys = st.text(alphabet="abc", min_size=1, max_size=3).map(lambda name: f"example.com/{name}")
+foreign_annotations = st.none() | st.dictionaries(keys, st.text(max_size=3), max_size=4)
+foreign_finalizers = st.lists(keys, max_size=3, unique=True)
+foreign_status = st.none() | st.dictionaries(
+    st.sampled_from(["snapshotHandle", "volumeGroupSnapshotHandle", "theirs"]), st.just("x"), max_size=3
+)
+
+
+def test_the_mark_names_this_object_and_this_key_alone() -> None:
+    assert mark_being_created(content()) == {
+        "metadata": {"uid": "uid-of-content-1", "annotations": {names.BEING_CREATED: "yes"}}
+    }
+
+
+def test_with_the_mark_comes_our_finalizer_where_it_is_missing() -> None:
+    assert mark_being_created(content(finalizers=("example.com/a",), version="7")) == {
+        "metadata": {
+            "uid": "uid-of-content-1",
+            "annotations": {names.BEING_CREATED: "yes"},
+            "resourceVersion": "7",
+            "finalizers": ["example.com/a", OURS],
+        }
+    }
+
+
+def test_an_object_that_is_being_deleted_gets_no_finalizer() -> None:
+    """API servers refuse new finalizers then."""
+    assert "finalizers" not in mark_being_created(content(finalizers=(), deleting=True))["metadata"]  # type: ignore[operator]
+
+
+@given(foreign_annotations, foreign_finalizers, st.booleans(), foreign_annotations)
+def test_setting_and_removing_the_mark_loses_nothing_of_others(
+    annotations: dict[str, str] | None, finalizers: list[str], protected: bool, later: dict[str, str] | None
+) -> None:
+    """Promise 8; case 24. Annotations that come after we have read the object survive as well."""
+    seen = document(annotations=annotations, finalizers=[*finalizers, *([OURS] if protected else [])])
+    held = copy.deepcopy(seen)
+    if later:
+        held["metadata"].setdefault("annotations", {}).update(later)
+    marked = merge_patched(held, mark_being_created(read(seen)))
+    expected = dict(annotations or {}) | (later or {})
+    assert marked["metadata"]["annotations"] == expected | {names.BEING_CREATED: "yes"}
+    assert marked["metadata"]["finalizers"] == [*finalizers, OURS]
+    assert read(marked).marked_as_being_created
+
+    unmarked = merge_patched(marked, unmark_being_created(read(marked)))
+    assert unmarked["metadata"].pop("annotations", {}) == expected
+    assert unmarked["metadata"] == {key: value for key, value in marked["metadata"].items() if key != "annotations"}
+    assert unmarked["spec"] == seen["spec"]
+
+
+def test_a_mark_that_brings_our_finalizer_does_not_undo_what_others_did_to_the_list() -> None:
+    held = document(version="11", finalizers=["example.com/new"])
+    with pytest.raises(Refused):
+        merge_patched(held, mark_being_created(content(version="10", finalizers=())))
+
+
+@pytest.mark.parametrize("patch", [mark_being_created(content()), unmark_being_created(content())])
+def test_a_mark_is_not_put_on_another_object_of_the_same_name(patch: dict[str, object]) -> None:
+    with pytest.raises(Refused):
+        merge_patched(document(uid="uid-of-a-later-one"), patch)
+
+
+def test_removing_a_mark_that_is_gone_already_is_no_trouble() -> None:
+    held = document(annotations={"example.com/a": "1"})
+    assert merge_patched(held, unmark_being_created(content()))["metadata"]["annotations"] == {"example.com/a": "1"}
+
+
+@given(st.lists(keys | st.just(OURS), min_size=1, max_size=5))
+def test_letting_go_takes_our_finalizer_and_no_other(finalizers: list[str]) -> None:
+    """Promise 8; case 48."""
+    assume(OURS in finalizers)
+    held = document(finalizers=finalizers, annotations={"example.com/a": "1"})
+    released = json_patched(held, without_finalizer(read(held).metadata, OURS))
+    kept = [name for name in finalizers if name != OURS]
+    assert released == document(finalizers=kept, annotations={"example.com/a": "1"})
+
+
+@given(st.lists(keys, max_size=3), st.lists(keys, max_size=3))
+def test_a_list_of_finalizers_that_others_have_changed_stays_as_it_is(seen: list[str], held: list[str]) -> None:
+    """Promise 8."""
+    assume(seen != held)
+    patch = without_finalizer(read(document(finalizers=[*seen, OURS])).metadata, OURS)
+    with pytest.raises(Refused):
+        json_patched(document(finalizers=[*held, OURS]), patch)
+
+
+def test_letting_go_is_about_this_object_alone() -> None:
+    patch = without_finalizer(content().metadata, OURS)
+    with pytest.raises(Refused):
+        json_patched(document(uid="uid-of-a-later-one", finalizers=[OURS]), patch)
+
+
+STATUS_PATCHES: dict[str, tuple[Content, StatusPatch, list[dict[str, Any]]]] = {
+    "a first status is added as a whole, if there still is none": (
+        content(),
+        {"snapshotHandle": "snap-1", "error": None, "readyToUse": False},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-content-1"},
+            {"op": "test", "path": "/status", "value": None},
+            {"op": "add", "path": "/status", "value": {"snapshotHandle": "snap-1", "readyToUse": False}},
+        ],
+    ),
+    "into an empty status single keys are put": (
+        content(has_status=True),
+        {"snapshotHandle": "snap-1"},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-content-1"},
+            {"op": "add", "path": "/status/snapshotHandle", "value": "snap-1"},
+        ],
+    ),
+    "keys are set and removed one by one": (
+        content(handle="snap-1", ready=False, error="no"),
+        {"readyToUse": True, "error": None},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-content-1"},
+            {"op": "add", "path": "/status/readyToUse", "value": True},
+            {"op": "remove", "path": "/status/error"},
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("given_content", "status", "expected"), STATUS_PATCHES.values(), ids=STATUS_PATCHES.keys())
+def test_status_patch(given_content: Content, status: StatusPatch, expected: list[dict[str, Any]]) -> None:
+    assert status_patch(given_content, status) == expected
+
+
+our_status = st.dictionaries(
+    st.sampled_from(["snapshotHandle", "creationTime", "restoreSize", "readyToUse", "error"]),
+    st.sampled_from([True, 5, "snap-1", {"message": "no"}]),
+    min_size=1,
+)
+
+
+@given(foreign_status, our_status)
+def test_a_status_patch_changes_the_keys_that_it_names_and_no_other(status: Json | None, ours: Json) -> None:
+    """Promise 8."""
+    held = document(status=status, annotations={"example.com/a": "1"}, finalizers=[OURS])
+    seen = content() if status is None else content(has_status=True)
+    patched = json_patched(held, status_patch(seen, ours))
+    assert patched == held | {"status": (status or {}) | ours}
+
+
+def test_a_first_status_does_not_take_the_place_of_another_one() -> None:
+    patch = status_patch(content(), {"readyToUse": False})
+    with pytest.raises(Refused):
+        json_patched(document(status={"snapshotHandle": "snap-1"}), patch)
+
+
+@pytest.mark.parametrize("seen", [content(), content(has_status=True)])
+def test_a_status_is_written_to_this_object_alone(seen: Content) -> None:
+    held = document(uid="uid-of-a-later-one", status=None if seen.written_status is None else {})
+    with pytest.raises(Refused):
+        json_patched(held, status_patch(seen, {"readyToUse": False}))

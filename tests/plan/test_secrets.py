@@ -1,0 +1,183 @@
+"""Which Secret is read: annotations, templates in a class, and the shell's way of expanding them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapshotter import names
+from snapshotter.model.content import ContentAnnotations
+from snapshotter.plan.secrets import Expanded, Problem, SecretRef, expand, list_secret, secret_from_annotations
+from tests.factories import content
+
+CONTENT = content(name="content-1")
+
+ANNOTATIONS = {
+    "no annotation, no secret": (None, None, None),
+    "both give a secret (case 6)": ("secret-1", "ns-1", SecretRef("ns-1", "secret-1")),
+    "a name alone is a mistake (case 12)": ("secret-1", None, Problem),
+    "a namespace alone is a mistake (case 12)": (None, "ns-1", Problem),
+    "two empty values are a mistake (case 7)": ("", "", Problem),
+    "an empty name is a mistake": ("", "ns-1", Problem),
+    "an empty namespace is a mistake": ("secret-1", "", Problem),
+}
+
+
+@pytest.mark.parametrize(("name", "namespace", "expected"), ANNOTATIONS.values(), ids=ANNOTATIONS.keys())
+def test_secret_from_annotations(
+    name: str | None, namespace: str | None, expected: SecretRef | type[Problem] | None
+) -> None:
+    found = secret_from_annotations(ContentAnnotations(secret_name=name, secret_namespace=namespace))
+    if expected is Problem:
+        assert isinstance(found, Problem)
+        assert names.DELETION_SECRET_NAME in found.text
+        assert names.DELETION_SECRET_NAMESPACE in found.text
+    else:
+        assert found == expected
+
+
+def in_class(name: str | None, namespace: str | None) -> dict[str, str]:
+    given_parameters = {names.LIST_SECRET_NAME: name, names.LIST_SECRET_NAMESPACE: namespace, "pool": "fast"}
+    return {key: value for key, value in given_parameters.items() if value is not None}
+
+
+FOUND = {
+    "no parameter, no secret (case 58)": (None, None, None),
+    "plain names are used as they are (case 59)": ("secret-1", "ns-1", SecretRef("ns-1", "secret-1")),
+    "a name may have dots": ("a.b-c.d", "ns-1", SecretRef("ns-1", "a.b-c.d")),
+    "the content's name is put in (case 61)": (
+        "${volumesnapshotcontent.name}-x",
+        "ns-1",
+        SecretRef("ns-1", "content-1-x"),
+    ),
+    "in a namespace as well (case 61)": (
+        "secret-1",
+        "ns-${volumesnapshotcontent.name}",
+        SecretRef("ns-content-1", "secret-1"),
+    ),
+    "more than once": (
+        "${volumesnapshotcontent.name}.${volumesnapshotcontent.name}",
+        "ns-1",
+        SecretRef("ns-1", "content-1.content-1"),
+    ),
+    "an empty variable vanishes (case 62)": ("secret${}-1", "ns-1", SecretRef("ns-1", "secret-1")),
+    "a namespace of 63 characters": ("secret-1", "n" * 63, SecretRef("n" * 63, "secret-1")),
+    "a name of 253 characters": (
+        ".".join(["s" * 63] * 3 + ["s" * 61]),
+        "ns-1",
+        SecretRef("ns-1", ".".join(["s" * 63] * 3 + ["s" * 61])),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "namespace", "expected"), FOUND.values(), ids=FOUND.keys())
+def test_a_class_names_the_secret_for_looking_up(
+    name: str | None, namespace: str | None, expected: SecretRef | None
+) -> None:
+    assert list_secret(in_class(name, namespace), CONTENT) == expected
+
+
+REFUSED = {
+    "a name alone (case 58)": ("secret-1", None, "must both be set"),
+    "a namespace alone (case 58)": (None, "ns-1", "must both be set"),
+    "an empty name (case 62)": ("", "ns-1", "must both be set"),
+    "an empty namespace (case 62)": ("secret-1", "", "must both be set"),
+    "a blank in a name (case 59)": ("secret 1", "ns-1", '"secret 1" is not a valid Secret name'),
+    "an annotation's expression (case 60)": (
+        "${volumesnapshotcontent.annotations['team']}",
+        "ns-1",
+        "unknown tokens: \"volumesnapshotcontent.annotations['team']\"",
+    ),
+    "the snapshot's name, which only the controller knows (case 61)": (
+        "${volumesnapshot.name}",
+        "ns-1",
+        'unknown tokens: "volumesnapshot.name"',
+    ),
+    "the snapshot's namespace, which only the controller knows (case 61)": (
+        "secret-1",
+        "${volumesnapshot.namespace}",
+        'unknown tokens: "volumesnapshot.namespace"',
+    ),
+    "unknown tokens, sorted": (
+        "${c}${a}${b}${a}",
+        "ns-1",
+        'unknown tokens: "a", "b", "c" (known: ${volumesnapshotcontent.name})',
+    ),
+    "a token without braces ends at the dot": (
+        "$volumesnapshotcontent.name",
+        "ns-1",
+        'unknown tokens: "volumesnapshotcontent"',
+    ),
+    "a plain variable (case 62)": ("$foo", "ns-1", 'unknown tokens: "foo"'),
+    "two dollars (case 62)": ("$$", "ns-1", 'unknown tokens: "$"'),
+    "a dollar at the end (case 62)": ("secret-1$", "ns-1", '"secret-1$" is not a valid Secret name'),
+    "upper case in a namespace (case 62)": ("secret-1", "NS", '"NS" is not a valid namespace'),
+    "a dot in a namespace": ("secret-1", "n.s", '"n.s" is not a valid namespace'),
+    "a dash at the end of a namespace": ("secret-1", "ns-", '"ns-" is not a valid namespace'),
+    "a namespace of 64 characters": ("secret-1", "n" * 64, "is not a valid namespace"),
+    "a part of a name of 64 characters": ("s" * 64, "ns-1", "is not a valid Secret name"),
+    "a name of 254 characters": (".".join(["s" * 63] * 3 + ["s" * 62]), "ns-1", "is not a valid Secret name"),
+    "a line feed after a namespace": ("secret-1", "ns-1\n", "is not a valid namespace"),
+    "letters that only look like it": ("sécret", "ns-1", "is not a valid Secret name"),
+    "nothing is left of a template": ("${}", "ns-1", '"${}" gives "", which is not a valid Secret name'),
+    "a result that is no name, with the template": (
+        "${volumesnapshotcontent.name}-",
+        "ns-1",
+        '"${volumesnapshotcontent.name}-" gives "content-1-", which is not a valid Secret name',
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "namespace", "text"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_class_is_told_what_is_wrong_with_its_secret(name: str | None, namespace: str | None, text: str) -> None:
+    problem = list_secret(in_class(name, namespace), CONTENT)
+    assert isinstance(problem, Problem)
+    assert text in problem.text
+
+
+def test_of_two_mistakes_the_one_in_the_namespace_is_told() -> None:
+    problem = list_secret(in_class("$name", "$namespace"), CONTENT)
+    assert isinstance(problem, Problem)
+    assert names.LIST_SECRET_NAMESPACE in problem.text
+
+
+EXPANSIONS: dict[str, tuple[str, Expanded]] = {
+    "text without a dollar": ("plain", Expanded("plain", ())),
+    "a token in braces": ("<${a.b}>", Expanded("<1>", ())),
+    "a token without braces": ("<$c>", Expanded("<2>", ())),
+    "the longest token is taken": ("$cc", Expanded("", ("cc",))),
+    "digits and underscores belong to a token": ("$c_1-", Expanded("-", ("c_1",))),
+    "a special character is a token of its own": ("$*$#$$$@$!$?$-", Expanded("", ("!", "#", "$", "*", "-", "?", "@"))),
+    "a digit is a token of its own": ("$12", Expanded("2", ("1",))),
+    "an empty token vanishes": ("<${}>", Expanded("<>", ())),
+    "a brace that is not closed goes, with its dollar": ("<${a.b", Expanded("<a.b", ())),
+    "a dollar at the end stays": ("a$", Expanded("a$", ())),
+    "a dollar before anything else stays": ("$. $/", Expanded("$. $/", ())),
+    "what a token stands for is not expanded again": ("${d}", Expanded("$c", ())),
+    "anything may stand in braces": ("${a b}", Expanded("", ("a b",))),
+    "a brace within braces": ("${a${c}}", Expanded("}", ("a${c",))),
+}
+
+
+@pytest.mark.parametrize(("template", "expected"), EXPANSIONS.values(), ids=EXPANSIONS.keys())
+def test_templates_are_expanded_as_a_shell_does(template: str, expected: Expanded) -> None:
+    assert expand(template, {"a.b": "1", "c": "2", "d": "$c"}) == expected
+
+
+templates = st.text(alphabet=st.sampled_from("ab.${}*1_- \n\u00e9") | st.characters(codec="utf-8"))
+
+
+@given(templates)
+def test_expanding_never_fails(template: str) -> None:
+    expanded = expand(template, {"a": "x", "a.b": "y"})
+    assert list(expanded.unknown) == sorted(set(expanded.unknown))
+    assert not {"a", "a.b", ""} & set(expanded.unknown)
+
+
+@given(templates.filter(lambda text: "$" not in text))
+def test_text_without_a_dollar_stays_as_it_is(template: str) -> None:
+    assert expand(template, {"a": "x"}) == Expanded(template, ())
+
+
+@given(templates, templates)
+def test_a_class_with_any_text_in_it_is_answered(name: str, namespace: str) -> None:
+    assert isinstance(list_secret(in_class(name, namespace), CONTENT), SecretRef | Problem)
