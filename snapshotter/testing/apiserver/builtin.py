@@ -9,14 +9,19 @@ from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
 from snapshotter.testing.apiserver.status import Cause, Json
 
-_EMPTY_REPLACED = {"Namespace": "Active", "PersistentVolumeClaim": "Pending", "PersistentVolume": "Pending"}
+_FIRST_PHASE = {
+    "Namespace": "Active",
+    "PersistentVolumeClaim": "Pending",
+    "PersistentVolume": "Pending",
+    "Pod": "Pending",
+}
 
 
 def prepare_create(kind: Kind, obj: Json) -> None:
     """Complete a new object."""
     if kind.is_custom:
         return
-    if (phase := _EMPTY_REPLACED.get(kind.kind)) is not None:
+    if (phase := _FIRST_PHASE.get(kind.kind)) is not None:
         obj["status"] = {"phase": phase}
     if kind.kind == "Namespace":
         obj["spec"] = {"finalizers": ["kubernetes"]}

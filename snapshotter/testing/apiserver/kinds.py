@@ -255,7 +255,7 @@ def _builtin(source: Mapping[str, Any]) -> Kind:
         kind=kind,
         list_kind=kind + "List",
         short_names=tuple(source.get("shortNames", ())),
-        categories=(),
+        categories=tuple(source.get("categories", ())),
         namespaced=bool(source.get("namespaced")),
         versions={version.name: version},
         storage_version=version.name,

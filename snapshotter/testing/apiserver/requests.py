@@ -7,6 +7,7 @@ from typing import Any, cast
 import msgspec
 import yaml
 
+from snapshotter.testing.apiserver import protobuf
 from snapshotter.testing.apiserver.kinds import Catalogue
 from snapshotter.testing.apiserver.registry import DeleteOptions, FieldValidation, Propagation, Target, WriteOptions
 from snapshotter.testing.apiserver.status import (
@@ -123,6 +124,11 @@ def decoded(body: bytes, kind: str) -> Any:
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
             "json parse error: unexpected end of JSON input (<empty>)"
         )
+    if body.startswith(protobuf.MAGIC):
+        try:
+            return protobuf.decoded(body)
+        except ValueError as error:
+            raise bad_request(f"error decoding the body as protobuf: {error}") from error
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:
