@@ -1,0 +1,244 @@
+"""A JSON client of a Kubernetes API server for the far side: the demo and the tests play users and controllers with it.
+
+Objects are plain dicts. The programs themselves use `snapshotter.kube`, which is another thing on purpose: what
+they write is looked at with other eyes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import msgspec
+import yaml
+
+Json = dict[str, Any]
+
+USER_AGENT: Final = "snapshotter-testing"
+"""How a request log tells our requests from those of the programs."""
+
+REQUEST_SECONDS: Final = 30.0
+LONGEST_EVENT_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where the objects of a kind are served."""
+
+    api_version: str
+    plural: str
+    namespaced: bool = False
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The path of the collection, or of one object. Namespaced objects are in `default` unless told."""
+        root = "/api" if self.api_version == "v1" else "/apis"
+        within = ("namespaces", namespace or "default") if self.namespaced else ()
+        return "/".join(part for part in (root, self.api_version, *within, self.plural, name, subresource) if part)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "ConfigMap": Kind("v1", "configmaps", namespaced=True),
+    "CustomResourceDefinition": Kind("apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "Event": Kind("v1", "events", namespaced=True),
+    "Lease": Kind("coordination.k8s.io/v1", "leases", namespaced=True),
+    "Namespace": Kind("v1", "namespaces"),
+    "Node": Kind("v1", "nodes"),
+    "PersistentVolume": Kind("v1", "persistentvolumes"),
+    "PersistentVolumeClaim": Kind("v1", "persistentvolumeclaims", namespaced=True),
+    "Secret": Kind("v1", "secrets", namespaced=True),
+    "StorageClass": Kind("storage.k8s.io/v1", "storageclasses"),
+    "VolumeSnapshot": Kind("snapshot.storage.k8s.io/v1", "volumesnapshots", namespaced=True),
+    "VolumeSnapshotClass": Kind("snapshot.storage.k8s.io/v1", "volumesnapshotclasses"),
+    "VolumeSnapshotContent": Kind("snapshot.storage.k8s.io/v1", "volumesnapshotcontents"),
+}
+
+
+class ApiFailure(Exception):
+    """The server refused a request, or did not answer it (then the status is 0 and the reason `Unreachable`)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+    @property
+    def unreachable(self) -> bool:
+        return self.status == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event of a watch: ADDED, MODIFIED or DELETED, and the object as it is then."""
+
+    type: str
+    object: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects of a collection, and the version to watch on from."""
+
+    items: list[Json]
+    version: str
+
+
+class KubeClient:
+    """Requests to one API server, while the context lasts. Kinds are named as in `KINDS`.
+
+    Every method raises `ApiFailure`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def of(cls, kubeconfig: Path) -> Self:
+        """A client for the first cluster of a kubeconfig as our stand-in writes it: no credentials."""
+        return cls(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers={"User-Agent": USER_AGENT},
+            timeout=aiohttp.ClientTimeout(REQUEST_SECONDS),
+            read_bufsize=LONGEST_EVENT_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def create(self, given: Json, *, namespace: str | None = None) -> Json:
+        """Create the object; the answer is what the server made of it."""
+        kind = KINDS[given["kind"]]
+        namespace = namespace or given["metadata"].get("namespace")
+        return await self._ask("POST", kind.path(namespace), {"apiVersion": kind.api_version} | given)
+
+    async def get(self, kind: str, name: str, *, namespace: str | None = None) -> Json:
+        return await self._ask("GET", KINDS[kind].path(namespace, name))
+
+    async def list(self, kind: str, *, namespace: str | None = None, **query: str) -> Listing:
+        """The whole collection, or what a selector leaves of it: `fieldSelector="metadata.name=a"`."""
+        answer = await self._ask("GET", KINDS[kind].path(namespace), query=query)
+        return Listing(answer["items"], answer["metadata"]["resourceVersion"])
+
+    async def merge_patch(
+        self, kind: str, name: str, patch: Json, *, namespace: str | None = None, subresource: str | None = None
+    ) -> Json:
+        path = KINDS[kind].path(namespace, name, subresource)
+        return await self._ask("PATCH", path, patch, content_type="application/merge-patch+json")
+
+    async def delete(self, kind: str, name: str, *, namespace: str | None = None) -> None:
+        """Ask for the deletion; an object with finalizers is still there afterwards."""
+        await self._ask("DELETE", KINDS[kind].path(namespace, name))
+
+    async def watch(
+        self, kind: str, version: str, *, namespace: str | None = None, **query: str
+    ) -> AsyncIterator[Change]:
+        """The changes after a version, until the server ends the stream."""
+        path = KINDS[kind].path(namespace)
+        asked = {"watch": "true", "resourceVersion": version, **query}
+        try:
+            async with self._opened.get(
+                self.url + path, params=asked, timeout=aiohttp.ClientTimeout(total=None)
+            ) as response:
+                if response.status >= 400:
+                    raise _failure(response.status, await response.read())
+                while line := await response.content.readline():
+                    event = msgspec.json.decode(line)
+                    if event["type"] == "ERROR":
+                        raise _failure(event["object"].get("code", 500), msgspec.json.encode(event["object"]))
+                    if event["type"] != "BOOKMARK":
+                        yield Change(event["type"], event["object"])
+        except aiohttp.ClientError as error:
+            raise _unreachable(error) from error
+
+    async def follow(self, kind: str, *, namespace: str | None = None, **query: str) -> AsyncIterator[Change]:
+        """What there is (as ADDED), and then every change, for ever. A stream that ends is opened again."""
+        listing = await self.list(kind, namespace=namespace, **query)
+        version = listing.version
+        for item in listing.items:
+            yield Change("ADDED", item)
+        while True:
+            async for change in self.watch(kind, version, namespace=namespace, **query):
+                version = change.object["metadata"]["resourceVersion"]
+                yield change
+
+    async def wait_for(
+        self,
+        kind: str,
+        name: str,
+        condition: Callable[[Json | None], bool],
+        *,
+        namespace: str | None = None,
+        timeout: float = 20.0,
+    ) -> Json | None:
+        """The object once it is so; the condition is given None while there is none.
+
+        Raises TimeoutError, with the object as it was last in its text.
+        """
+        last: Json | None = None
+        query = {"fieldSelector": f"metadata.name={name}"}
+        try:
+            async with asyncio.timeout(timeout):
+                listing = await self.list(kind, namespace=namespace, **query)
+                last = next(iter(listing.items), None)
+                version = listing.version
+                while not condition(last):
+                    async for change in self.watch(kind, version, namespace=namespace, **query):
+                        version = change.object["metadata"]["resourceVersion"]
+                        last = None if change.type == "DELETED" else change.object
+                        if condition(last):
+                            break
+        except TimeoutError:
+            found = msgspec.json.encode(last).decode()
+            raise TimeoutError(f"{kind} {name} is not as expected after {timeout:.0f}s: {found}") from None
+        return last
+
+    @property
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        return self._session
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Json:
+        data = None if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": content_type}
+        try:
+            async with self._opened.request(
+                method, self.url + path, params=query, data=data, headers=headers
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(error) from error
+        if response.status >= 400:
+            raise _failure(response.status, answer)
+        return msgspec.json.decode(answer, type=Json)
+
+
+def _failure(status: int, body: bytes) -> ApiFailure:
+    try:
+        answer = msgspec.json.decode(body, type=Json)
+    except msgspec.DecodeError:
+        answer = {}
+    return ApiFailure(status, answer.get("reason", "Unknown"), answer.get("message", body.decode(errors="replace")))
+
+
+def _unreachable(error: Exception) -> ApiFailure:
+    return ApiFailure(0, "Unreachable", str(error) or type(error).__name__)

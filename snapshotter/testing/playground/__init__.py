@@ -1,0 +1,27 @@
+"""The playground: `snapshotter demo` and `snapshotter local`.
+
+`running.py` starts the pieces, for tests as well; `demo.py` and `local.py` are the two programs.
+"""
+
+import sys
+from typing import Final
+
+EXTRA: Final = frozenset({"rich", "yaml", "cel", "jsonschema_rs"})
+"""Modules that come with the extra `playground`."""
+
+
+def main(arguments: list[str]) -> int:
+    """The `snapshotter` command; gives its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a tick shows a question mark.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        from snapshotter.testing.playground import commands  # noqa: PLC0415 - may fail for want of the extra
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        sys.stderr.write(
+            f"snapshotter: {error.name} is missing; the playground needs: pip install 'snapshotter[playground]'\n"
+        )
+        return 1
+    return commands.main(arguments)

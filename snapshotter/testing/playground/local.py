@@ -1,0 +1,111 @@
+"""`snapshotter local`: the playground, left running, for kubectl and for experiments."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import yaml
+
+from snapshotter import names
+from snapshotter.testing.admin import AdminError
+from snapshotter.testing.client import ApiFailure, Json
+from snapshotter.testing.playground import interruption, objects
+from snapshotter.testing.playground.pieces import PieceFailed
+from snapshotter.testing.playground.running import DirectoryInUse, Pieces, playground
+
+VOLUME: Final = "data"
+"""The volume that is there from the start."""
+VOLUME_CONTENT: Final = b"bytes of the playground's first volume\n"
+VOLUME_BYTES: Final = 1 << 20
+
+EXAMPLE: Final = "example"
+
+
+def default_directory() -> Path:
+    """Where programs keep their state by convention."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "snapshotter"
+
+
+def check_driver_arguments(arguments: Sequence[str]) -> None:
+    """End the program with 2 and the driver's usage when it would not take these; with 0 after its help."""
+    if not arguments:
+        return
+    # Loaded only here: the driver brings gRPC, and it runs elsewhere.
+    from snapshotter.testing.driver.__main__ import parser  # noqa: PLC0415
+
+    taking = parser()
+    taking.prog = "snapshotter local --"
+    taking.parse_args(["--socket=socket", "--state=state", *arguments])
+
+
+def run(directory: Path, driver_arguments: Sequence[str]) -> int:
+    """Run until SIGINT or SIGTERM, which is a good end: 0. 1 when the playground cannot run, or breaks."""
+    try:
+        return interruption.run(_local(directory, driver_arguments))
+    except interruption.Interrupted:
+        sys.stdout.write("Stopped.\n")
+        return 0
+    except (PieceFailed, DirectoryInUse, ApiFailure, AdminError, aiohttp.ClientError, OSError) as error:
+        sys.stderr.write(f"snapshotter: {error}\n")
+        return 1
+
+
+async def _local(directory: Path, driver_arguments: Sequence[str]) -> int:
+    async with playground(directory, driver_arguments=driver_arguments) as pieces:
+        if VOLUME not in (await pieces.storage.held()).volumes:
+            await pieces.storage.make_volume(VOLUME, VOLUME_CONTENT, VOLUME_BYTES)
+        _write_examples(pieces.directory / "examples")
+        sys.stdout.write(_instructions(pieces))
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+    return 0
+
+
+def _write_examples(directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
+    _write(directory / "class.yaml", "The class: which driver cuts the snapshots.", objects.snapshot_class())
+    _write(
+        directory / "content.yaml",
+        "A snapshot of the volume that is there from the start. On a cluster the snapshot-controller makes this\n"
+        "# object for a VolumeSnapshot, with this finalizer, which keeps it until its snapshot is taken care of.",
+        objects.content_of_volume(EXAMPLE, VOLUME),
+    )
+
+
+def _write(path: Path, comment: str, given: Json) -> None:
+    path.write_text(f"# {comment}\n{yaml.safe_dump(given, sort_keys=False)}")
+
+
+def _instructions(pieces: Pieces) -> str:
+    examples = pieces.directory / "examples"
+    kubectl = (
+        ""
+        if shutil.which("kubectl")
+        else "\n  (kubectl is not on the PATH of this machine; any HTTP client does as well.)"
+    )
+    return f"""\
+An API server, a CSI driver and the sidecar are running. Ctrl-C stops them.
+
+In another terminal:{kubectl}
+  export KUBECONFIG={pieces.kubeconfig}
+  kubectl apply -f {examples / "class.yaml"} -f {examples / "content.yaml"}
+  kubectl get volumesnapshotcontents -w
+
+To delete a content together with its snapshot, first mark it as the snapshot-controller does:
+  kubectl annotate vsc {EXAMPLE} {names.BEING_DELETED}=yes && kubectl delete vsc {EXAMPLE}
+
+The driver holds the volume "{VOLUME}". To make another, and to see what the driver holds:
+  curl -d '{{"name": "more", "size": 1048576}}' {pieces.driver_admin_url}/_standin/volumes
+  curl {pieces.driver_admin_url}/_standin/state
+
+  API server  {pieces.api_url}
+  metrics     {pieces.metrics_url}
+  driver      unix:{pieces.socket}, files in {pieces.directory / "driver"}
+  logs        {pieces.directory / "logs"}
+"""

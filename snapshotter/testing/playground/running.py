@@ -1,0 +1,223 @@
+"""The playground: API server, driver and sidecar as processes of their own in one directory, joined by real wires."""
+
+import asyncio
+import contextlib
+import fcntl
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from snapshotter.testing.admin import PREFIX, Admin, AdminError
+from snapshotter.testing.client import ApiFailure, KubeClient
+from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port
+from snapshotter.testing.playground.storage import Storage
+
+DRIVER: Final = "bytes.csi.example.com"
+"""The name that the driver of the playground goes by."""
+
+LONGEST_SOCKET_PATH_BYTES: Final = 107
+SIDECAR_GRACE_SECONDS: Final = 2
+"""What the sidecar is given to finish at the end: nobody waits longer for a playground."""
+MOMENT_SECONDS: Final = 0.3
+
+
+class DirectoryInUse(Exception):
+    """Another playground runs in the directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A running playground."""
+
+    directory: Path
+    kubeconfig: Path
+    socket: Path
+    api_url: str
+    metrics_url: str
+    driver_admin_url: str
+    api: KubeClient
+    api_admin: Admin
+    driver_admin: Admin
+    storage: Storage
+    apiserver: Piece
+    driver: Piece
+    sidecar: Piece
+    background: asyncio.TaskGroup
+    """Tasks beside the block; a failure of one ends the block and comes out of the playground."""
+
+    async def start_sidecar(self) -> None:
+        """Return when the sidecar is ready. Raises `PieceFailed`."""
+        await self.sidecar.start()
+
+    async def kill_sidecar(self) -> None:
+        """End the sidecar with SIGKILL, wherever it is."""
+        await self.sidecar.kill()
+
+    async def terminate_sidecar(self) -> int:
+        """End the sidecar with SIGTERM; gives its exit code."""
+        return await self.sidecar.terminate()
+
+    async def start_driver(self) -> None:
+        """Return when the driver serves, at the addresses that it had. Raises `PieceFailed`."""
+        await self.driver.start()
+
+    async def kill_driver(self) -> None:
+        """End the driver with SIGKILL; what it had stored is there when it is started again."""
+        await self.driver.kill()
+
+    async def terminate_driver(self) -> int:
+        """End the driver with SIGTERM; gives its exit code."""
+        return await self.driver.terminate()
+
+
+@contextlib.asynccontextmanager
+async def playground(
+    directory: Path,
+    *,
+    driver_arguments: Sequence[str] = (),
+    sidecar_arguments: Sequence[str] = (),
+) -> AsyncIterator[Pieces]:
+    """The three processes, serving. At the end they are stopped in order; killed they are even if we are killed.
+
+    Logs, kubeconfig and the driver's state are in the directory, and stay there.
+
+    Raises `DirectoryInUse`; and `PieceFailed` at once when a process does not come up, or dies within the block.
+    """
+    with _locked(directory) as home, _socket_path(home) as socket:
+        try:
+            async with (
+                asyncio.TaskGroup() as tasks,
+                _joined(home, socket, driver_arguments, sidecar_arguments, tasks) as pieces,
+            ):
+                await _start(pieces)
+                try:
+                    yield pieces
+                except (ApiFailure, AdminError, aiohttp.ClientError):
+                    # One who died may have been missed by its clients first: a moment for its guard to tell.
+                    await asyncio.sleep(MOMENT_SECONDS)
+                    raise
+        except BaseExceptionGroup as group:
+            # A process that died explains whatever else went wrong then.
+            deaths, others = group.split(PieceFailed)
+            raise (deaths or others or group).exceptions[0] from None
+
+
+async def _start(pieces: Pieces) -> None:
+    await pieces.apiserver.launch()
+    await pieces.driver.launch()
+    await pieces.apiserver.wait_until_serving()
+    await pieces.driver.wait_until_serving()
+    # It reads the kubeconfig that the API server has written by now.
+    await pieces.sidecar.start()
+
+
+@contextlib.asynccontextmanager
+async def _joined(
+    directory: Path,
+    socket: Path,
+    driver_arguments: Sequence[str],
+    sidecar_arguments: Sequence[str],
+    tasks: asyncio.TaskGroup,
+) -> AsyncIterator[Pieces]:
+    """The pieces, not started yet; whatever runs at the end is stopped."""
+    api_url, driver_admin_url, sidecar_url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+    kubeconfig = directory / "kubeconfig"
+    commands = (
+        Command(
+            name="the API server",
+            arguments=(
+                *_python("snapshotter.testing.apiserver"),
+                f"--listen={api_url.removeprefix('http://')}",
+                f"--kubeconfig={kubeconfig}",
+            ),
+            log=directory / "logs" / "apiserver.log",
+            ready_url=f"{api_url}/readyz",
+        ),
+        Command(
+            name="the CSI driver",
+            arguments=(
+                *_python("snapshotter.testing.driver"),
+                f"--name={DRIVER}",
+                f"--socket={socket}",
+                f"--state={directory / 'driver'}",
+                f"--admin={driver_admin_url.removeprefix('http://')}",
+                *driver_arguments,
+            ),
+            log=directory / "logs" / "driver.log",
+            ready_url=f"{driver_admin_url}{PREFIX}/faults",
+        ),
+        Command(
+            name="the sidecar",
+            arguments=(
+                str(Path(sys.executable).with_name("csi-snapshotter")),
+                f"--csi-address={socket}",
+                f"--kubeconfig={kubeconfig}",
+                f"--http-endpoint={sidecar_url.removeprefix('http://')}",
+                f"--shutdown-grace-period={SIDECAR_GRACE_SECONDS}s",
+                *sidecar_arguments,
+            ),
+            log=directory / "logs" / "sidecar.log",
+            ready_url=f"{sidecar_url}/readyz",
+        ),
+    )
+    apiserver, driver, sidecar = (Piece(command, tasks) for command in commands)
+    async with (
+        KubeClient(api_url) as api,
+        Admin(api_url) as api_admin,
+        Admin(driver_admin_url) as driver_admin,
+        Storage(driver_admin_url) as storage,
+    ):
+        try:
+            yield Pieces(
+                directory=directory,
+                kubeconfig=kubeconfig,
+                socket=socket,
+                api_url=api_url,
+                metrics_url=f"{sidecar_url}/metrics",
+                driver_admin_url=driver_admin_url,
+                api=api,
+                api_admin=api_admin,
+                driver_admin=driver_admin,
+                storage=storage,
+                apiserver=apiserver,
+                driver=driver,
+                sidecar=sidecar,
+                background=tasks,
+            )
+        finally:
+            for piece in (sidecar, driver, apiserver):
+                await piece.terminate()
+
+
+def _python(module: str) -> tuple[str, ...]:
+    """A module as a program; -P: whatever lies in the current directory is not taken for ours."""
+    return (sys.executable, "-P", "-m", module)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[Path]:
+    """The directory, made if need be and ours alone, by its full path."""
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DirectoryInUse(f"another playground runs in {directory}") from None
+        yield directory
+
+
+@contextlib.contextmanager
+def _socket_path(directory: Path) -> Iterator[Path]:
+    """A path for the driver's socket: in the directory, or in one of its own where the path would be too long."""
+    path = directory / "csi.sock"
+    if len(bytes(path)) <= LONGEST_SOCKET_PATH_BYTES:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="csi-") as short:
+        yield Path(short) / "csi.sock"

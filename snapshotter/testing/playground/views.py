@@ -1,0 +1,162 @@
+"""How the demo shows itself: a table that lives on a terminal, or one plain line for each change."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from snapshotter.testing.playground.board import Row, State
+
+PLAIN: Final = ("NO_COLOR", "CI")
+"""Variables of the environment that ask for plain lines when they are not empty."""
+
+STYLES: Final = {
+    State.NEW: "dim",
+    State.BEING_CUT: "yellow",
+    State.NOT_READY: "yellow",
+    State.READY: "green",
+    State.FAILING: "red",
+    State.DELETING: "yellow",
+    State.GONE: "dim",
+}
+
+REFRESHES_PER_SECOND: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that was looked at: what should be, whether it is, and what shows it."""
+
+    text: str
+    held: bool
+    evidence: str = ""
+
+    @property
+    def mark(self) -> str:
+        return "✓" if self.held else "✗"
+
+
+class View(Protocol):
+    """Where the demo tells what happens."""
+
+    def step(self, text: str) -> None:
+        """Something new begins."""
+
+    def row(self, row: Row) -> None:
+        """A content has changed."""
+
+    def check(self, check: Check) -> None:
+        """Something has been looked at."""
+
+    def end(self, text: str, *, good: bool) -> None:
+        """The last word."""
+
+
+def size(size_bytes: int | None) -> str:
+    """A size as people say it: `4 MiB`. Empty when it is not known."""
+    if size_bytes is None:
+        return ""
+    amount, unit = float(size_bytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
+@contextlib.contextmanager
+def view() -> Iterator[View]:
+    """The view that suits where standard output goes."""
+    if sys.stdout.isatty() and not any(os.environ.get(name) for name in PLAIN):
+        shown = TerminalView(Console())
+        with shown.live:
+            yield shown
+    else:
+        yield PlainView()
+
+
+class PlainView:
+    """Lines that begin with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def step(self, text: str) -> None:
+        self._line(f"{text}")
+
+    def row(self, row: Row) -> None:
+        facts = (row.handle, size(row.size_bytes), _cut_at(row, "cut at "), row.error)
+        self._line("  " + ", ".join([f"{row.name}: {row.state}", *(fact for fact in facts if fact)]))
+
+    def check(self, check: Check) -> None:
+        self._line(f"{check.mark} {check.text}" + (f" ({check.evidence})" if check.evidence else ""))
+
+    def end(self, text: str, *, good: bool) -> None:  # noqa: ARG002 - plain lines have no colours
+        self._line(text)
+
+    def _line(self, text: str) -> None:
+        sys.stdout.write(f"{time.monotonic() - self._started:6.1f}s  {text}\n")
+        sys.stdout.flush()
+
+
+class TerminalView:
+    """Steps and checks roll upwards; below them stands the table of contents, up to date."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rows: dict[str, Row] = {}
+        self.live = Live(
+            console=console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            get_renderable=self._table,
+            vertical_overflow="visible",
+        )
+
+    def step(self, text: str) -> None:
+        self._console.print()
+        self._console.print(Text(text, style="bold"))
+
+    def row(self, row: Row) -> None:
+        self._rows[row.name] = row
+
+    def check(self, check: Check) -> None:
+        line = Table.grid(padding=(0, 1))
+        line.add_column(width=3, justify="right")
+        line.add_column()
+        text = Text(check.text)
+        if check.evidence:
+            text.append(f"\n{check.evidence}", style="dim")
+        line.add_row(Text(check.mark, style="green" if check.held else "bold red"), text)
+        self._console.print(line)
+
+    def end(self, text: str, *, good: bool) -> None:
+        self._console.print()
+        self._console.print(Text(text, style="bold green" if good else "bold red"))
+
+    def _table(self) -> RenderableType:
+        if not self._rows:
+            return Text("")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        for heading in ("content", "policy", "state", "snapshot", "size", "cut at"):
+            table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
+        for row in self._rows.values():
+            state = Text(row.state, style=STYLES[row.state])
+            faded = "dim" if row.state is State.GONE else ""
+            table.add_row(
+                row.name, row.policy, state, row.handle or "", size(row.size_bytes), _cut_at(row), style=faded
+            )
+        errors = (Text(f"{row.name}: {row.error}", style="red") for row in self._rows.values() if row.error)
+        return Group(table, *errors)
+
+
+def _cut_at(row: Row, prefix: str = "") -> str:
+    return "" if row.created_at is None else f"{prefix}{row.created_at.astimezone():%H:%M:%S}"
