@@ -128,6 +128,13 @@ class TestEvent:
         assert found["source"] == {"component": "test"}
         assert found["firstTimestamp"] == "2024-01-01T00:00:00Z"
 
+    async def test_has_null_for_times_that_were_not_given(self, api: Client) -> None:
+        given = without(event(), "firstTimestamp", "lastTimestamp")
+        found = (await api.create(EVENTS, given)).ok()
+        for field in ("firstTimestamp", "lastTimestamp", "eventTime"):
+            assert found[field] is None
+        assert (found["source"], found["reportingComponent"], found["reportingInstance"]) == ({}, "", "")
+
     async def test_of_an_object_without_namespace_belongs_into_the_default_namespace(self, api: Client) -> None:
         answer = await api.create(f"{NAMESPACES}/kube-system/events", event())
         assert (answer.status, answer.reason) == (422, "Invalid")
@@ -169,6 +176,19 @@ class TestLease:
         assert (answer.status, answer.reason) == (409, "Conflict")
         assert "leases.coordination.k8s.io" in answer.message
         assert (await api.get(at(LEASES, given))).ok()["spec"]["holderIdentity"] == "two"
+
+    @pytest.mark.parametrize("stamp", ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000Z", "now"])
+    async def test_takes_times_in_microseconds_only(self, api: Client, stamp: str) -> None:
+        given = lease("one")
+        given["spec"]["renewTime"] = stamp
+        answer = await api.create(LEASES, given)
+        assert (answer.status, answer.reason) == (400, "BadRequest")
+
+    async def test_needs_a_positive_duration(self, api: Client) -> None:
+        given = lease("one")
+        given["spec"]["leaseDurationSeconds"] = 0
+        answer = await api.create(LEASES, given)
+        assert (answer.status, set(answer.causes)) == (422, {"spec.leaseDurationSeconds"})
 
     async def test_of_two_that_create_it_one_wins(self, api: Client) -> None:
         given = lease("one")
@@ -231,3 +251,12 @@ async def test_owner_references_without_uid_are_refused(api: Client) -> None:
     given["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "Secret", "name": "a", "uid": ""}]
     answer = await api.create(SECRETS, given)
     assert (answer.status, set(answer.causes)) == (422, {"metadata.ownerReferences.uid"})
+
+
+async def test_of_the_owners_one_may_be_the_controller(api: Client) -> None:
+    given = core("Secret")
+    given["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "Secret", "name": name, "uid": name, "controller": True} for name in ("a", "b")
+    ]
+    answer = await api.create(SECRETS, given)
+    assert (answer.status, set(answer.causes)) == (422, {"metadata.ownerReferences"})

@@ -66,3 +66,21 @@ async def test_what_is_owned_by_an_absent_object_goes(api: Client) -> None:
         child = await created(api, label, absent)
         await watch.expect("ADDED", child["metadata"]["name"])
         await watch.expect("DELETED", child["metadata"]["name"])
+
+
+async def test_in_the_foreground_the_owner_goes_after_what_blocks_it(api: Client) -> None:
+    label = new_name("label")
+    parent = await created(api, label)
+    child = await created(api, label, parent)
+    reference = child["metadata"]["ownerReferences"][0] | {"blockOwnerDeletion": True}
+    (await api.merge(path_of(child), {"metadata": {"ownerReferences": [reference], "finalizers": ["a/b"]}})).ok()
+    async with api.watch(SNAPSHOTS, resourceVersion=await newest(api), labelSelector=label) as watch:
+        marked = (await api.delete(path_of(parent), {"propagationPolicy": "Foreground"})).ok()
+        assert marked["metadata"]["finalizers"] == ["foregroundDeletion"]
+        await watch.expect("MODIFIED", parent["metadata"]["name"])
+        terminating = await watch.expect("MODIFIED", child["metadata"]["name"])
+        assert terminating["metadata"]["deletionTimestamp"]
+        assert (await api.get(path_of(parent))).status == 200
+        (await api.merge(path_of(child), {"metadata": {"finalizers": None}})).ok()
+        await watch.expect("DELETED", child["metadata"]["name"])
+        await watch.expect("DELETED", parent["metadata"]["name"])

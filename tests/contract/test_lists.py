@@ -150,6 +150,7 @@ async def test_field_selector(api: Client, selector: str, *, selected: bool) -> 
 UNSUPPORTED = {
     "a field that is not selectable": (CONTENTS, "spec.deletionPolicy=Delete", "spec.deletionPolicy"),
     "a field that does not exist": (CONTENTS, "spec.invented=x", "spec.invented"),
+    "a namespace where there is none": (CONTENTS, "metadata.namespace=x", "metadata.namespace"),
     "a driver of another kind": (SNAPSHOTS, "spec.driver=x", "spec.driver"),
 }
 

@@ -91,6 +91,20 @@ class TestCreation:
         body = await created(api, content(sourceVolumeMode=None))
         assert "sourceVolumeMode" not in body["spec"]
 
+    async def test_null_for_an_annotation_is_an_empty_one(self, api: Client) -> None:
+        body = await created(api, content(metadata={"annotations": {"a": None}}))
+        assert body["metadata"]["annotations"] == {"a": ""}
+
+    async def test_a_finalizer_without_domain_is_accepted_with_a_warning(self, api: Client) -> None:
+        answer = await api.create(CONTENTS, content(metadata={"finalizers": ["plain"]}))
+        assert answer.ok()["metadata"]["finalizers"] == ["plain"]
+        assert len(answer.warnings) == 1
+        assert "prefer a domain-qualified finalizer name" in answer.warnings[0]
+
+    async def test_a_finalizer_may_be_there_twice(self, api: Client) -> None:
+        body = await created(api, content(metadata={"finalizers": ["a/b", "a/b"]}))
+        assert body["metadata"]["finalizers"] == ["a/b", "a/b"]
+
     async def test_a_dry_run_leaves_nothing_behind(self, api: Client) -> None:
         given = content()
         answer = await api.create(CONTENTS, given, dryRun="All")
@@ -131,6 +145,36 @@ async def test_an_absent_object_is_not_found(api: Client) -> None:
         "code": 404,
     }
     assert answer.status == 404
+
+
+# Verb, path, query, and the status of the refusal.
+BAD_OPTIONS: dict[str, tuple[str, str, Json, int]] = {
+    "a limit that is no number": ("GET", CONTENTS, {"limit": "x"}, 400),
+    "a timeout that is no number": ("GET", CONTENTS, {"timeoutSeconds": "x"}, 400),
+    "a match without version": ("GET", CONTENTS, {"resourceVersionMatch": "Exact"}, 422),
+    "an unknown match": ("GET", CONTENTS, {"resourceVersion": "1", "resourceVersionMatch": "Odd"}, 422),
+    "a streamed list without match": ("GET", CONTENTS, {"watch": "true", "sendInitialEvents": "true"}, 422),
+    "an unknown field validation": ("POST", CONTENTS, {"fieldValidation": "Loud"}, 422),
+    "an unknown dry run": ("POST", CONTENTS, {"dryRun": "Some"}, 422),
+    "an unknown propagation": ("DELETE", f"{CONTENTS}/absent", {"propagationPolicy": "Never"}, 422),
+}
+
+
+@pytest.mark.parametrize(("verb", "path", "query", "status"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+async def test_bad_option_is_refused(api: Client, verb: str, path: str, query: Json, status: int) -> None:
+    answer = await api.request(verb, path, content() if verb == "POST" else None, **query)
+    assert answer.status == status, answer
+    assert answer.body["kind"] == "Status"
+
+
+async def test_a_body_in_another_format_is_refused(api: Client) -> None:
+    answer = await api.request("POST", CONTENTS, content(), "text/plain")
+    assert (answer.status, answer.reason) == (415, "UnsupportedMediaType")
+
+
+async def test_an_answer_in_another_format_is_refused(api: Client) -> None:
+    answer = await api.get(CONTENTS, accept="text/html")
+    assert (answer.status, answer.reason) == (406, "NotAcceptable")
 
 
 ON_AN_ABSENT_OBJECT: dict[str, tuple[str, str, object, str]] = {
@@ -421,6 +465,7 @@ class TestDeletion:
         given = content()
         await created(api, given)
         assert (await api.delete(path_of(given), dryRun="All")).status == 200
+        assert (await api.delete(path_of(given), {"dryRun": ["All"]})).status == 200
         assert (await api.get(path_of(given))).status == 200
 
     async def test_of_a_selection_leaves_the_rest(self, api: Client) -> None:

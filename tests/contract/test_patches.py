@@ -152,6 +152,42 @@ class TestMergePatch:
         answer = await api.merge(f"{path_of(given)}/status", patch)
         assert (answer.status, answer.reason) == (409, "Conflict")
 
+    @pytest.mark.parametrize("version", [None, "", "0"], ids=["null", "empty", "zero"])
+    @pytest.mark.parametrize("part", ["", "/status"])
+    async def test_that_takes_the_version_away_is_refused(self, api: Client, part: str, version: object) -> None:
+        given = content()
+        await created(api, given)
+        patch = {"metadata": {"resourceVersion": version}, "spec": {"driver": "new"}, "status": {"restoreSize": 1}}
+        answer = await api.merge(path_of(given) + part, patch)
+        assert (answer.status, answer.reason) == (422, "Invalid")
+        assert answer.causes == {"metadata.resourceVersion": "Invalid value: 0: must be specified for an update"}
+
+    @pytest.mark.parametrize("uid", [None, ""], ids=["null", "empty"])
+    async def test_that_takes_the_uid_away_leaves_it(self, api: Client, uid: object) -> None:
+        given = content()
+        before = await created(api, given)
+        after = (await api.merge(path_of(given), {"metadata": {"uid": uid}, "spec": {"driver": "new"}})).ok()
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+    async def test_of_the_creation_time_is_ignored(self, api: Client) -> None:
+        given = content()
+        before = await created(api, given)
+        patch = {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z", "generation": 7, "selfLink": "x"}}
+        assert (await api.merge(path_of(given), patch)).ok() == before
+
+    @pytest.mark.parametrize("metadata", [None, {"name": None}], ids=["metadata", "name"])
+    async def test_that_takes_the_name_away_is_refused(self, api: Client, metadata: object) -> None:
+        given = content()
+        await created(api, given)
+        answer = await api.merge(path_of(given), {"metadata": metadata})
+        assert (answer.status, answer.reason) == (400, "BadRequest")
+
+    async def test_that_changes_the_name_is_refused(self, api: Client) -> None:
+        given = content()
+        await created(api, given)
+        answer = await api.merge(path_of(given), {"metadata": {"name": "other"}})
+        assert (answer.status, answer.reason) == (400, "BadRequest")
+
     async def test_that_is_no_object_is_refused(self, api: Client) -> None:
         given = content()
         await created(api, given)

@@ -482,3 +482,67 @@ async def test_all_broken_rules_are_reported_at_once(api: Client) -> None:
     assert answer.message.startswith(
         f'VolumeSnapshotContent.snapshot.storage.k8s.io "{broken["metadata"]["name"]}" is invalid: ['
     )
+
+
+# Given, where, patch, field, and the whole message of its cause.
+MESSAGES: dict[str, tuple[Json, str, Json, str, str]] = {
+    "a rule of a text prints the value": (
+        content(),
+        "",
+        spec(source={"volumeHandle": "vol-2"}),
+        "spec.source.volumeHandle",
+        'Invalid value: "vol-2": volumeHandle is immutable',
+    ),
+    "a rule of an object prints no value": (
+        content(),
+        "",
+        spec(source={"snapshotHandle": "snap-1"}),
+        "spec.source",
+        "Invalid value: exactly one of volumeHandle and snapshotHandle must be set",
+    ),
+    "a field of the spec is named from the top": (
+        content(),
+        "",
+        spec(driver=1),
+        "spec.driver",
+        'Invalid value: "integer": spec.driver in body must be of type string: "integer"',
+    ),
+    "a field of the status is named from the status": (
+        content(),
+        "/status",
+        status(restoreSize=-1),
+        "status.restoreSize",
+        "Invalid value: -1: restoreSize in body should be greater than or equal to 0",
+    ),
+    "a field deep in the status is named from the status": (
+        content(),
+        "/status",
+        status(error={"message": 1}),
+        "status.error.message",
+        'Invalid value: "integer": error.message in body must be of type string: "integer"',
+    ),
+    "a value that is not offered is told what is": (
+        content(),
+        "",
+        spec(deletionPolicy="delete"),
+        "spec.deletionPolicy",
+        'Unsupported value: "delete": supported values: "Delete", "Retain"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "part", "patch", "field", "message"), MESSAGES.values(), ids=MESSAGES.keys())
+async def test_message(api: Client, given: Json, part: str, patch: Json, field: str, message: str) -> None:
+    (await api.create(collection_of(given), given)).ok()
+    answer = await api.merge(path_of(given) + part, patch)
+    assert answer.causes[field] == message
+    assert f"{field}: {message}" in answer.message
+
+
+async def test_a_single_cause_is_told_without_brackets(api: Client) -> None:
+    given = content(source={})
+    answer = await api.create(CONTENTS, given)
+    assert answer.message == (
+        f'VolumeSnapshotContent.snapshot.storage.k8s.io "{given["metadata"]["name"]}" is invalid: spec.source: '
+        "Invalid value: exactly one of volumeHandle and snapshotHandle must be set"
+    )
