@@ -105,6 +105,15 @@ async def test_pages_of_a_selection_have_the_selected_alone(api: Client) -> None
     assert "remainingItemCount" not in found[0]["metadata"]
 
 
+async def test_a_limit_counts_for_nothing_where_any_version_will_do(api: Client) -> None:
+    driver = new_name("driver")
+    expected = await some_contents(api, driver, 3)
+    await api.get(CONTENTS)
+    found = (await api.get(CONTENTS, limit=2, resourceVersion="0", fieldSelector=f"spec.driver={driver}")).ok()
+    assert names(found) == expected
+    assert not found["metadata"].get("continue")
+
+
 async def test_a_bad_continue_token_is_refused(api: Client) -> None:
     answer = await api.get(CONTENTS, limit=1, **{"continue": "nonsense"})
     assert (answer.status, answer.reason) == (400, "BadRequest")
