@@ -19,7 +19,7 @@ PATIENCE_SECONDS: Final = 20.0
 class State(enum.StrEnum):
     """How far a content is, in words."""
 
-    NEW = "new"
+    WAITING = "waiting"
     BEING_CUT = "being cut"
     NOT_READY = "cut, not ready yet"
     READY = "ready"
@@ -68,7 +68,7 @@ def _state(metadata: Json, status: Json) -> State:
         return State.READY
     if "snapshotHandle" in status:
         return State.NOT_READY
-    return State.BEING_CUT if names.BEING_CREATED in metadata.get("annotations", {}) else State.NEW
+    return State.BEING_CUT if names.BEING_CREATED in metadata.get("annotations", {}) else State.WAITING
 
 
 class Board:

@@ -23,7 +23,12 @@ from snapshotter.testing.playground.board import Board, NotSeen, Row, State
 from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import DirectoryInUse, Pieces, playground
 from snapshotter.testing.playground.storage import StoredSnapshot
-from snapshotter.testing.playground.views import Check, View, size, view
+from snapshotter.testing.playground.views import Check, View, facts, size, view
+
+INTRODUCTION: Final = (
+    "Volume snapshots without a cluster: separate processes, real HTTP and a real Unix socket, bytes in files. "
+    "The demo plays the users and the snapshot-controller."
+)
 
 DATABASE: Final = "database"
 DOCUMENTS: Final = "documents"
@@ -57,6 +62,7 @@ async def _demo(directory: Path, shown: View) -> int:
     report = Report(shown)
     started = time.monotonic()
     try:
+        shown.begin(INTRODUCTION)
         shown.step("An API server, a CSI driver and the sidecar start")
         async with playground(directory) as pieces:
             board = Board(shown.row)
@@ -98,6 +104,7 @@ class Demo:
         self._storage = pieces.storage
         self._board = board
         self._step = report.shown.step
+        self._picture = report.shown.picture
         self._check = report.check
         self._bytes: dict[str, bytes] = {}
         """What each volume held before it was written to."""
@@ -107,7 +114,7 @@ class Demo:
         self._check(
             "all three serve, as processes of their own",
             held=len(set(pids)) == 3,
-            evidence=f"process ids {', '.join(pids)}; HTTP and a Unix socket between them; up in {start_seconds:.1f} s",
+            evidence=f"process ids {', '.join(pids)}; up in {start_seconds:.1f} s",
         )
         await self._make_volumes()
         await self._cut_snapshots()
@@ -131,23 +138,24 @@ class Demo:
         )
 
     async def _cut_snapshots(self) -> None:
-        self._step("A class and three contents ask for snapshots; one names a volume that does not exist")
+        self._step("Three contents ask for snapshots; one names a volume that does not exist")
         await self._pieces.driver_admin.set_fault(SLOW_TO_BE_READY)
         await self._api.create(objects.snapshot_class())
         await self._api.create(objects.content_of_volume("nightly", DATABASE))
         await self._api.create(objects.content_of_volume("archive", DOCUMENTS, policy="Retain"))
         await self._api.create(objects.content_of_volume("lost", "no-such-volume"))
         archive = await self._board.until("archive", State.READY)
-        self._check("archive is ready at once", held=True, evidence=_facts(archive))
+        self._check("archive is ready at once", held=True, evidence=facts(archive))
         await self._api.wait_for("VolumeSnapshotContent", "archive", _has_no_mark)
         await self._check_cost("archive", DOCUMENTS)
         cut = await self._board.until("nightly", State.NOT_READY)
-        waited_since = time.monotonic()
+        cut_at = time.monotonic()
         nightly = await self._board.until("nightly", State.READY)
+        self._picture()
         self._check(
             "nightly is ready as soon as its storage says so",
             held=nightly.handle == cut.handle,
-            evidence=f"{_facts(nightly)}; ready {time.monotonic() - waited_since:.1f} s after the cut",
+            evidence=f"{facts(nightly)}; ready {time.monotonic() - cut_at:.1f} s after the cut",
         )
         stored = (await self._storage.held()).snapshots
         self._check(
@@ -155,7 +163,11 @@ class Demo:
             held=all(_agree(row, stored) for row in (nightly, archive)),
         )
         lost = await self._board.until("lost", State.FAILING)
-        self._check("lost tells in its status what is wrong", held="no-such-volume" in (lost.error or ""))
+        self._check(
+            "lost tells in its status what is wrong",
+            held="no-such-volume" in (lost.error or ""),
+            evidence=lost.error or "no error",
+        )
 
     async def _check_cost(self, content: str, volume: str) -> None:
         """One attempt, one call; and no request that only reads."""
@@ -167,10 +179,10 @@ class Demo:
         reads = [call for call in requests if call["verb"] not in ("PATCH", "PUT", "POST")]
         calls = [call for call in await self._pieces.driver_admin.calls() if call["subject"] == volume]
         self._check(
-            "that took no more than it must",
+            "it took one call and at most three requests, none of them a read",
             held=len(requests) <= 3 and not reads and len(calls) == 1,
-            evidence=f"{_count(calls, 'call')} to the driver and {_count(requests, 'request')} to the API server, "
-            f"{_count(reads, 'read')} among them",
+            evidence=f"{_count(calls, 'call')} to the driver, {_count(requests, 'request')} to the API server, "
+            f"{_count(reads, 'read')}",
         )
 
     async def _write_to_a_volume(self) -> None:
@@ -197,7 +209,7 @@ class Demo:
         self._check(
             "the storage has cut a snapshot that the API server has not heard of",
             held=len(unrecorded) == 1 and row.handle is None,
-            evidence=f"{', '.join(unrecorded)} is cut; unlucky is marked as being created and has no handle",
+            evidence=f"{', '.join(unrecorded)} is cut, unlucky has no handle",
         )
         await self._pieces.driver_admin.lift(fault)
         await self._pieces.start_sidecar()
@@ -206,11 +218,11 @@ class Demo:
         self._check(
             "the new sidecar found that snapshot and did not cut another",
             held=after == unrecorded == [unlucky.handle],
-            evidence=_facts(unlucky),
+            evidence=facts(unlucky),
         )
 
     async def _hand_over_a_retained_snapshot(self) -> None:
-        self._step("The content archive is deleted; another one brings its retained snapshot in again")
+        self._step("archive is deleted, and its retained snapshot brought in by another content")
         archive = self._board.rows["archive"]
         await objects.delete_content(self._api, "archive")
         await self._board.until("archive", State.GONE)
@@ -224,7 +236,7 @@ class Demo:
         self._check(
             "the imported content has its handle, size and time",
             held=_what_is_stored(imported) == _what_is_stored(archive),
-            evidence=_facts(imported),
+            evidence=facts(imported),
         )
         kept = await self._storage.read_snapshot(imported.handle or "")
         self._check(
@@ -254,9 +266,9 @@ class Demo:
         events = (await self._api.list("Event")).items
         warned = {event["involvedObject"]["name"] for event in events if event["type"] == "Warning"}
         self._check(
-            "nobody was warned without need",
+            "none but lost caused a warning",
             held=warned == {"lost"},
-            evidence=f"warning events are about: {', '.join(sorted(warned)) or 'nothing'}",
+            evidence=f"Warning events are about: {', '.join(sorted(warned)) or 'nothing'}",
         )
 
     async def _stop(self) -> None:
@@ -287,11 +299,6 @@ def _agree(row: Row, stored: dict[str, StoredSnapshot]) -> bool:
 
 def _what_is_stored(row: Row) -> tuple[object, ...]:
     return row.handle, row.size_bytes, row.created_at
-
-
-def _facts(row: Row) -> str:
-    cut_at = f"{row.created_at.astimezone():%H:%M:%S}" if row.created_at else "unknown"
-    return f"{row.handle}, {size(row.size_bytes) or 'size unknown'}, cut at {cut_at}"
 
 
 def _digest(content: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +21,7 @@ PLAIN: Final = ("NO_COLOR", "CI")
 """Variables of the environment that ask for plain lines when they are not empty."""
 
 STYLES: Final = {
-    State.NEW: "dim",
+    State.WAITING: "dim",
     State.BEING_CUT: "yellow",
     State.NOT_READY: "yellow",
     State.READY: "green",
@@ -28,6 +29,12 @@ STYLES: Final = {
     State.DELETING: "yellow",
     State.GONE: "dim",
 }
+
+INDENT: Final = 2
+"""Columns by which a check's mark and the table stand in from the steps."""
+
+LEAVING: Final = (State.DELETING, State.GONE)
+"""Of such contents there is no more to say than that."""
 
 REFRESHES_PER_SECOND: Final = 10
 
@@ -48,11 +55,17 @@ class Check:
 class View(Protocol):
     """Where the demo tells what happens."""
 
+    def begin(self, text: str) -> None:
+        """The first word."""
+
     def step(self, text: str) -> None:
         """Something new begins."""
 
     def row(self, row: Row) -> None:
         """A content has changed."""
+
+    def picture(self) -> None:
+        """The contents as they are now are worth keeping in sight."""
 
     def check(self, check: Check) -> None:
         """Something has been looked at."""
@@ -89,13 +102,23 @@ class PlainView:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
+        self._rows: dict[str, str] = {}
+
+    def begin(self, text: str) -> None:
+        self._line(text)
 
     def step(self, text: str) -> None:
-        self._line(f"{text}")
+        self._line(text)
 
     def row(self, row: Row) -> None:
-        facts = (row.handle, size(row.size_bytes), _cut_at(row, "cut at "), row.error)
-        self._line("  " + ", ".join([f"{row.name}: {row.state}", *(fact for fact in facts if fact)]))
+        known = "" if row.state in LEAVING else facts(row)
+        line = f"  {row.name}: {row.state}" + (f", {known}" if known else "")
+        if line != self._rows.get(row.name):
+            self._rows[row.name] = line
+            self._line(line)
+
+    def picture(self) -> None:
+        pass
 
     def check(self, check: Check) -> None:
         self._line(f"{check.mark} {check.text}" + (f" ({check.evidence})" if check.evidence else ""))
@@ -117,9 +140,12 @@ class TerminalView:
         self.live = Live(
             console=console,
             refresh_per_second=REFRESHES_PER_SECOND,
-            get_renderable=self._table,
-            vertical_overflow="visible",
+            get_renderable=self._table_and_errors,
+            transient=True,
         )
+
+    def begin(self, text: str) -> None:
+        self._console.print(Text(text, style="dim"))
 
     def step(self, text: str) -> None:
         self._console.print()
@@ -128,9 +154,13 @@ class TerminalView:
     def row(self, row: Row) -> None:
         self._rows[row.name] = row
 
+    def picture(self) -> None:
+        self._console.print()
+        self._console.print(self._table())
+
     def check(self, check: Check) -> None:
         line = Table.grid(padding=(0, 1))
-        line.add_column(width=3, justify="right")
+        line.add_column(width=INDENT + 1, justify="right")
         line.add_column()
         text = Text(check.text)
         if check.evidence:
@@ -139,13 +169,19 @@ class TerminalView:
         self._console.print(line)
 
     def end(self, text: str, *, good: bool) -> None:
+        self.live.stop()
         self._console.print()
         self._console.print(Text(text, style="bold green" if good else "bold red"))
 
-    def _table(self) -> RenderableType:
+    def _table_and_errors(self) -> RenderableType:
         if not self._rows:
             return Text("")
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        errors = [f"{row.name}: {row.error}" for row in self._rows.values() if row.error]
+        told = (Padding(Text(error, style="red"), (0, 0, 0, INDENT)) for error in errors)
+        return Group(Text(""), self._table(), *told)
+
+    def _table(self) -> RenderableType:
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
         for heading in ("content", "policy", "state", "snapshot", "size", "cut at"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
         for row in self._rows.values():
@@ -154,9 +190,14 @@ class TerminalView:
             table.add_row(
                 row.name, row.policy, state, row.handle or "", size(row.size_bytes), _cut_at(row), style=faded
             )
-        errors = (Text(f"{row.name}: {row.error}", style="red") for row in self._rows.values() if row.error)
-        return Group(table, *errors)
+        return Padding(table, (0, 0, 0, INDENT))
 
 
-def _cut_at(row: Row, prefix: str = "") -> str:
-    return "" if row.created_at is None else f"{prefix}{row.created_at.astimezone():%H:%M:%S}"
+def facts(row: Row) -> str:
+    cut_at = f"cut at {_cut_at(row)}" if row.created_at else ""
+    return ", ".join(fact for fact in (row.handle, size(row.size_bytes), cut_at, row.error) if fact)
+
+
+def _cut_at(row: Row) -> str:
+    """The time of day on this machine; empty when it is not known."""
+    return "" if row.created_at is None else f"{row.created_at.astimezone():%H:%M:%S}"
