@@ -32,10 +32,9 @@ def string(text: str) -> str:
 
 
 def integer(text: str) -> int:
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise BadValue(f'"{text}" is not a whole number') from None
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise BadValue(f'"{text}" is not a whole number')
+    return int(text)
 
 
 def number(text: str) -> float:
@@ -60,12 +59,12 @@ def boolean(text: str) -> bool:
 
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)"
 
 
 def duration(text: str) -> float:
     """Seconds, from Go's notation: `1m30s`, `500ms`, `-1s`, `0`."""
-    unsigned = text.removeprefix("-").removeprefix("+") if text[:1] in ("-", "+") else text
+    unsigned = text[1:] if text.startswith(("-", "+")) else text
     if unsigned == "0":
         return 0.0
     if not re.fullmatch(f"(?:{_PART})+", unsigned):

@@ -20,8 +20,6 @@ from snapshotter.settings import (
     DriverSettings,
     KubeSettings,
     SidecarSettings,
-    SnapshotSettings,
-    WebSettings,
     WorkSettings,
 )
 from snapshotter.sidecar import app
@@ -187,11 +185,17 @@ class World:
         content = self.content(name)
         return {} if content is None else content["metadata"].get("annotations", {})
 
+    def finalizers(self, name: str) -> list[str]:
+        content = self.content(name)
+        found: list[str] = [] if content is None else content["metadata"].get("finalizers", [])
+        return found
+
     def ready(self, name: str) -> bool:
         return self.status(name).get("readyToUse") is True
 
     def error(self, name: str) -> str | None:
-        return self.status(name).get("error", {}).get("message")
+        message: str | None = self.status(name).get("error", {}).get("message")
+        return message
 
     def events(self, name: str) -> list[Object]:
         return [event for event in self.server.list("events") if event["involvedObject"]["name"] == name]

@@ -25,10 +25,11 @@ def payload(message: Message) -> Payload:
 
 def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
     """A text of the driver's in which no value of the secrets of the call is left."""
-    # The longest first, so that no rest of a value stays where one holds another.
-    for value in sorted(secrets.values(), key=len, reverse=True):
-        if value.strip():
-            text = text.replace(value, STRIPPED)
+    # Drivers trim what they read, such as the line feed at the end of a file. The longest first, so that no rest
+    # of a value stays where one holds another.
+    values = {form for value in secrets.values() for form in (value, value.strip()) if form.strip()}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, STRIPPED)
     return text
 
 

@@ -110,10 +110,11 @@ def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: T
     """What to do for a content whose class, if it is known, is this one."""
     if not is_ours(content, terms.driver):
         return Wait()
+    if content.marked_as_being_created and content.handle is not None:
+        # Also before a deletion: once the handle is cleared, the mark would say that a cut has no answer yet.
+        return Unmark()
     if may_delete(content):
         return _delete_or_release(content)
-    if content.marked_as_being_created and content.handle is not None:
-        return Unmark()
     if content.ready:
         return Wait(_blocker(content)) if content.deleting else Settle()
     if exists_on_storage(content):
@@ -142,19 +143,14 @@ def may_delete(content: Content) -> bool:
         return False
     if _import_never_bound(content):
         return True
-    if content.marked_as_being_created and content.handle is None:
-        return False
-    return content.marked_as_being_deleted
+    return content.marked_as_being_deleted and not _cut_without_answer(content)
 
 
 def exists_on_storage(content: Content) -> bool:
-    """Whether the snapshot was made by others, and so is looked up and never created."""
-    return content.imported_handle is not None or (content.has_group_handle and content.handle is not None)
-
-
-def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> bool:
-    """Whether a change by somebody else makes the content due now: it must change what would be done."""
-    return old is None or (next_action(old, snapshot_class, terms) != next_action(new, snapshot_class, terms))
+    """Whether the snapshot was made by others, or with a group, and so is looked up and never created."""
+    return content.imported_handle is not None or (
+        content.is_group_member and content.has_group_handle and content.handle is not None
+    )
 
 
 def lane(content: Content, action: Action) -> Lane:
@@ -173,6 +169,15 @@ def lane(content: Content, action: Action) -> Lane:
 def is_pending(content: Content, action: Action) -> bool:
     """Whether the snapshot is made, and the action only asks whether it is ready by now."""
     return isinstance(action, CheckSnapshot | CreateSnapshot) and content.handle is not None
+
+
+def _cut_without_answer(content: Content) -> bool:
+    return (
+        content.marked_as_being_created
+        and content.handle is None
+        and content.volume is not None
+        and not content.is_group_member
+    )
 
 
 def _import_never_bound(content: Content) -> bool:
@@ -211,6 +216,8 @@ def _check(content: Content, snapshot_class: SnapshotClass | None, terms: Terms)
         secret = secret_from_annotations(content.metadata.annotations) if content.has_group_handle else None
     elif snapshot_class is None:
         return Refuse(Step.CHECK, _missing_class(content.class_name))
+    elif snapshot_class.driver != terms.driver:
+        return Refuse(Step.CHECK, _foreign_class(snapshot_class, terms))
     else:
         secret = list_secret(snapshot_class.parameters, content)
     if isinstance(secret, Problem):
@@ -238,17 +245,20 @@ def _create(content: Content, snapshot_class: SnapshotClass | None, terms: Terms
             return CreateSnapshot(name, volume, secret, class_is_gone=content.class_name)
         return Refuse(Step.CREATE, _missing_class(content.class_name))
     if snapshot_class.driver != terms.driver:
-        return Refuse(
-            Step.CREATE,
-            f'VolumeSnapshotClass "{snapshot_class.name}" is for driver "{snapshot_class.driver}", '
-            f'this content for "{terms.driver}"',
-        )
+        return Refuse(Step.CREATE, _foreign_class(snapshot_class, terms))
     parameters = driver_parameters(snapshot_class.parameters)
     if isinstance(parameters, Problem):
         return Refuse(Step.CREATE, parameters.text)
     if terms.extra_create_metadata:
         parameters |= extra_metadata(content)
     return CreateSnapshot(name, volume, secret, parameters)
+
+
+def _foreign_class(snapshot_class: SnapshotClass, terms: Terms) -> str:
+    return (
+        f'VolumeSnapshotClass "{snapshot_class.name}" is for driver "{snapshot_class.driver}", '
+        f'this content for "{terms.driver}"'
+    )
 
 
 def _missing_class(name: str) -> str:

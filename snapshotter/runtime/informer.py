@@ -167,7 +167,6 @@ class Informer(Generic[T]):
             self._heard()
             async for event in events:
                 self._heard()
-                self._interruptions = 0
                 match event:
                     case Changed(item):
                         version = item.metadata.resource_version

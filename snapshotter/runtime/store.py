@@ -30,6 +30,9 @@ class Store(Generic[T]):
 
     def __init__(self) -> None:
         self._objects: dict[str, T] = {}
+        self._deleted_by_us: dict[str, str] = {}
+        """The last version of objects that a write of ours has ended, until the watch has told of it: its late
+        events must not bring them back."""
 
     def get(self, name: str) -> T | None:
         return self._objects.get(name)
@@ -41,13 +44,16 @@ class Store(Generic[T]):
         return iter(list(self._objects.values()))
 
     def names(self) -> set[str]:
-        return set(self._objects)
+        """The names of all objects, and of those of which the watch has not told yet that they are gone."""
+        return self._objects.keys() | self._deleted_by_us.keys()
 
     def put(self, new: T) -> bool:
         """Take an object in; False if the one that is there is the same version or newer."""
         old = self._objects.get(new.name)
-        if old is not None and not is_newer(new.metadata.resource_version, old.metadata.resource_version):
+        known = self._deleted_by_us.get(new.name) if old is None else old.metadata.resource_version
+        if known is not None and not is_newer(new.metadata.resource_version, known):
             return False
+        self._deleted_by_us.pop(new.name, None)
         self._objects[new.name] = new
         return True
 
@@ -59,11 +65,14 @@ class Store(Generic[T]):
         version that it had before.
         """
         if written.metadata.deletion_timestamp is not None and not written.metadata.finalizers:
-            self.remove(written.name)
+            if self._objects.pop(written.name, None) is not None:
+                self._deleted_by_us[written.name] = written.metadata.resource_version
         elif written.name in self._objects:
             self.put(written)
 
     def remove(self, name: str) -> T | None:
+        """The server has no such object any more; gives what was known of it."""
+        self._deleted_by_us.pop(name, None)
         return self._objects.pop(name, None)
 
     def select(self, predicate: Callable[[T], bool]) -> list[T]:

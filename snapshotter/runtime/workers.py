@@ -68,6 +68,8 @@ class Workers(Generic[Key]):
                 case None:
                     self._queue.forget(key)
                 case Requeue.NOW:
+                    # Another step follows; its first failure is a first one.
+                    self._queue.forget(key)
                     self._queue.add(key)
                 case Requeue.POLL:
                     self._queue.poll(key)

@@ -72,7 +72,7 @@ class WorkQueue(Generic[Key]):
     * A key waits once, however often it is added, and in one lane: the one that `lane_of` gives it.
     * A key is with one worker at a time; added meanwhile, it waits again after `done`.
     * Of an early and a late time to come back, the early one holds.
-    * Failures and readiness have clocks of their own: `failed` and `poll` do not touch each other's.
+    * Failures and readiness have clocks of their own. A good answer ends a row of failures.
 
     Only `take` waits. Everything else is a plain method, so on the one event loop it runs whole: there is
     nothing to lock.

@@ -176,6 +176,7 @@ class Sidecar:
     def __init__(
         self, settings: SidecarSettings, metrics: Metrics, health: Health, connection: Connection, driver: Driver
     ) -> None:
+        self.health = health
         self._settings = settings
         self._driver = driver
         name = driver.identity.name

@@ -114,7 +114,7 @@ async def test_promise_9_a_driver_that_gives_no_time_and_no_size_gives_now_and_n
     assert status["creationTime"] > 1_700_000_000_000_000_000
 
 
-NONSENSE = {
+NONSENSE: dict[str, tuple[dict[str, object], str]] = {
     "no snapshot": ({"snapshot": None}, "without a snapshot"),
     "no id": ({"snapshot": {"snapshot_id": ""}}, "without an id"),
     "another volume": ({"snapshot": {"source_volume_id": "elsewhere"}}, 'of volume "elsewhere" instead of "vol"'),
@@ -139,9 +139,8 @@ async def test_a_nonsensical_answer_is_an_error_and_loses_nothing(
 
 async def test_another_handle_for_the_same_snapshot_is_not_taken(world: World) -> None:
     world.driver.faults.set(Fault(match="CreateSnapshot", times=1, answer={"snapshot": {"ready_to_use": False}}))
-    other = {"snapshot": {"snapshot_id": "another"}}
     async with world.sidecar():
-        world.driver.faults.set(Fault(match="CreateSnapshot", answer=other))
+        world.driver.faults.set(Fault(match="CreateSnapshot", answer={"snapshot": {"snapshot_id": "another"}}))
         await world.make_content("one")
         await world.until(lambda: world.ready("one"))
     (snapshot,) = world.driver.snapshots.values()

@@ -75,7 +75,7 @@ async def test_promise_8_other_finalizers_stay_and_the_status_is_cleared(world: 
     async with world.sidecar():
         await ready(world, finalizers=("example.com/a", names.CONTENT_FINALIZER, "example.com/b"))
         await world.delete_content("one")
-        await world.until(lambda: world.content("one")["metadata"]["finalizers"] == ["example.com/a", "example.com/b"])
+        await world.until(lambda: world.finalizers("one") == ["example.com/a", "example.com/b"])
     assert world.status("one") == {}
     assert not world.driver.snapshots
 

@@ -1,0 +1,7 @@
+"""What holds for all tests."""
+
+import asyncio
+
+# A plugin asks for the current loop also in tests that have none. Python 3.11 would make one then, and nobody
+# would close it.
+asyncio.set_event_loop(None)

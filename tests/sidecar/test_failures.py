@@ -1,0 +1,179 @@
+"""What users hear of failures, and what they do not."""
+
+import asyncio
+import re
+
+import pytest
+
+from snapshotter import names
+from snapshotter.csi.errors import CODES
+from snapshotter.model.snapshot import OUTCOME_UNKNOWN
+from snapshotter.testing.faults import Fault
+from tests.world import CONTENT_PATH, World
+
+REFUSALS = sorted(status.name for status, code in CODES.items() if code not in OUTCOME_UNKNOWN and status.name != "OK")
+OPEN = sorted(status.name for status, code in CODES.items() if code in OUTCOME_UNKNOWN)
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_case_27_a_refusal_is_told_at_once_and_leaves_no_mark(world: World, code: str) -> None:
+    fault = world.driver.faults.set(Fault(match="CreateSnapshot", error=code, message="cannot\n  do {n}"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.error("one") and names.BEING_CREATED not in world.annotations("one"))
+        spelled = CODES[next(status for status in CODES if status.name == code)]
+        assert re.fullmatch(
+            rf'CreateSnapshot of volume "vol" failed: {spelled}: cannot do \d+ \(attempt \d+, next in \d+s\)',
+            world.error("one") or "",
+        )
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.ready("one"))
+        assert world.error("one") is None
+        (event,) = world.warnings("one")
+    assert event["reason"] == "SnapshotCreationFailed"
+    assert event["source"]["component"] == "csi-snapshotter bytes.csi.example.com"
+
+
+@pytest.mark.parametrize("code", OPEN)
+async def test_case_28_an_open_outcome_keeps_the_mark_and_is_told_when_it_comes_twice(world: World, code: str) -> None:
+    hold = world.hold("CreateSnapshot", skip=1)
+    world.driver.faults.lift(hold)
+    fault = world.driver.faults.set(Fault(match="CreateSnapshot", error=code, message="perhaps"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.error("one"))
+        assert names.BEING_CREATED in world.annotations("one")
+        assert "(attempt 1," not in (world.error("one") or "")
+        assert len({call.request["name"] for call in world.driver.log.of("CreateSnapshot")}) == 1
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        assert world.error("one") is None
+    assert len(world.driver.snapshots) == 1
+
+
+@pytest.mark.parametrize("code", OPEN)
+async def test_promise_7_a_first_passing_failure_is_not_told(world: World, code: str) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error=code, times=1))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+    assert not world.warnings("one")
+    written = [record.body for record in world.server.requests if record.path.endswith("/one/status")]
+    assert not any("error" in str(body) for body in written)
+
+
+async def test_promise_7_a_failure_is_one_event_that_is_counted_up(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="broken in way {n}"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: any(event["count"] >= 3 for event in world.warnings("one")))
+    (event,) = world.warnings("one")
+    assert "broken in way" in event["message"]
+    assert event["involvedObject"]["kind"] == "VolumeSnapshotContent"
+
+
+PROBLEMS = {
+    "case 11: no class": ({"class_name": None}, "needs a class"),
+    "case 10: a missing class": ({"class_name": "none"}, 'VolumeSnapshotClass "none" does not exist'),
+    "case 7: an empty reference to a secret": (
+        {"annotations": {names.DELETION_SECRET_NAME: "", names.DELETION_SECRET_NAMESPACE: ""}},
+        "secret name or namespace is missing",
+    ),
+    "case 12: half a reference to a secret": (
+        {"annotations": {names.DELETION_SECRET_NAME: "login"}},
+        "secret name or namespace is missing",
+    ),
+    "case 8: a secret that is not there": (
+        {"annotations": {names.DELETION_SECRET_NAME: "no", names.DELETION_SECRET_NAMESPACE: "default"}},
+        "credentials from Secret default/no are unavailable",
+    ),
+    "case 32: no uid": ({"uid": ""}, "spec.volumeSnapshotRef.uid is empty"),
+    "case 32: an unknown reserved parameter": ({"class_name": "wrong"}, '"csi.storage.k8s.io/wrong"'),
+    "a class of another driver": ({"class_name": "foreign"}, 'is for driver "other"'),
+}
+
+
+@pytest.mark.parametrize(("content", "text"), PROBLEMS.values(), ids=PROBLEMS.keys())
+async def test_what_can_be_checked_is_checked_before_the_mark_and_the_call(
+    world: World, content: dict[str, object], text: str
+) -> None:
+    await world.make_class("wrong", {"csi.storage.k8s.io/wrong": "x"})
+    await world.make_class("foreign", driver="other")
+    async with world.sidecar():
+        await world.make_content("one", **content)  # type: ignore[arg-type]
+        await world.until(lambda: text in (world.error("one") or ""))
+        assert world.status("one")["readyToUse"] is False
+        await world.until(lambda: world.warnings("one"))
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert world.calls("CreateSnapshot") == 0
+    marked = [record for record in world.server.requests if names.BEING_CREATED in str(record.body)]
+    assert not marked
+
+
+async def test_promise_6_trouble_of_the_api_server_is_not_told_to_users(world: World) -> None:
+    for status in (409, 500, 503, 429):
+        world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}", times=1, error=status, message="trouble"))
+    world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/two/status", times=1, cut="after"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.make_content("two")
+        await world.until(lambda: world.ready("one") and world.ready("two"))
+    assert not world.server.list("events")
+    assert len(world.driver.snapshots) == 2
+    told = [record.body for record in world.server.requests if record.path.endswith("/status")]
+    assert not any("trouble" in str(body) for body in told)
+
+
+async def test_case_23_when_the_mark_cannot_be_removed_the_status_stays_and_only_the_removal_is_repeated(
+    world: World,
+) -> None:
+    async with world.sidecar():
+        world.server.faults.set(
+            Fault(match=f"PATCH {CONTENT_PATH}/one$", skip=1, times=7, error=500, message="not now")
+        )
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+    assert world.calls("CreateSnapshot") == 1
+    assert not world.warnings("one")
+
+
+async def test_case_16_a_mark_that_was_left_behind_is_removed_with_one_write(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        before, calls = len(world.sidecar_requests()), len(world.driver.calls)
+        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: "yes"}}})
+        await world.until(lambda: names.BEING_CREATED not in world.annotations("one"))
+    assert world.sidecar_requests()[before:] == ["PATCH /one"]
+    assert len(world.driver.calls) == calls
+
+
+async def test_promise_7_an_error_is_gone_one_second_after_the_success(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", times=2))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.error("one"))
+        await world.until(lambda: world.ready("one"))
+        assert world.error("one") is None
+
+
+async def test_case_22_an_error_is_gone_with_an_answer_that_is_not_ready_yet(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", times=1))
+    world.driver.faults.set(Fault(match="CreateSnapshot", answer={"snapshot": {"ready_to_use": False}}))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: "snapshotHandle" in world.status("one"))
+        assert world.error("one") is None
+        assert not world.ready("one")
+
+
+async def test_a_call_that_takes_too_long_is_repeated_with_the_same_name(world: World) -> None:
+    hold = world.hold("CreateSnapshot", times=1)
+    async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.3)):
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await asyncio.sleep(0.1)
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.ready("one"))
+    assert len(world.driver.snapshots) == 1

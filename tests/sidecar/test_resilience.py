@@ -1,0 +1,128 @@
+"""Promise 11: the driver may go, the API server may go; the sidecar does not."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from snapshotter.testing.faults import Fault
+from tests.world import CONTENT_PATH, World
+
+
+async def test_promise_11_a_lost_driver_is_met_again_and_work_goes_on(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        await world.driver.stop_serving()
+        await world.until(sidecar.health.ready)
+        await world.make_content("meanwhile")
+        await world.delete_content("before")
+        await world.until(lambda: "lost" in (world.error("meanwhile") or ""))
+        world.driver.log.reset()
+        await world.driver.start_serving()
+        await world.until(lambda: world.ready("meanwhile") and world.content("before") is None)
+        assert not sidecar.health.ready()
+    methods = [call.method for call in world.driver.calls]
+    assert methods[:3] == ["GetPluginInfo", "Probe", "ControllerGetCapabilities"]
+
+
+async def test_promise_11_another_driver_at_the_socket_gets_no_call(world: World) -> None:
+    async with world.sidecar():
+        await world.driver.stop_serving()
+        fault = world.driver.faults.set(Fault(match="GetPluginInfo", answer={"name": "another.example.com"}))
+        await world.driver.start_serving()
+        await world.make_content("one")
+        await world.until(lambda: 'driver "another.example.com" answers' in (world.error("one") or ""))
+        assert world.calls("CreateSnapshot") == 0
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.ready("one"))
+
+
+async def test_promise_11_a_call_in_flight_when_the_driver_dies_is_repeated(world: World) -> None:
+    async with world.sidecar():
+        world.hold("CreateSnapshot", "after", times=1)
+        await world.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        await world.driver.stop_serving()
+        await world.driver.start_serving()
+        await world.until(lambda: world.ready("one"))
+    assert len(world.driver.snapshots) == 1
+
+
+WATCH = f"WATCH {CONTENT_PATH}"
+
+
+@dataclass(frozen=True)
+class WatchTrouble:
+    """What happens when the open watches have been reset."""
+
+    fault: Fault | None = None
+    forgets: bool = False
+
+
+WATCH_FAULTS = {
+    "reset": WatchTrouble(),
+    "reset again and again": WatchTrouble(Fault(match=WATCH, cut="before", times=3)),
+    "410 as a frame": WatchTrouble(Fault(match=WATCH, error=410, error_when="after", times=2)),
+    "410 as a status": WatchTrouble(Fault(match=WATCH, error=410, times=2)),
+    "an error frame": WatchTrouble(Fault(match=WATCH, error=500, error_when="after", times=2)),
+    "401": WatchTrouble(Fault(match=WATCH, error=401, times=2)),
+    "history forgotten": WatchTrouble(forgets=True),
+}
+
+
+@pytest.mark.parametrize("trouble", WATCH_FAULTS.values(), ids=WATCH_FAULTS.keys())
+async def test_promise_11_whatever_happens_to_the_watch_changes_are_acted_on(
+    world: World, trouble: WatchTrouble
+) -> None:
+    async with world.sidecar():
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        if trouble.fault is not None:
+            world.server.faults.set(trouble.fault)
+        if trouble.forgets:
+            world.server.compact()
+        world.server.cut_watches()
+        await world.delete_content("before")
+        await world.make_content("after")
+        await world.until(lambda: world.ready("after") and world.content("before") is None)
+    assert len(world.driver.snapshots) == 1
+    assert not world.server.list("events")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_promise_11_a_watch_that_says_nothing_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    # The times are constants, so that nobody sets them wrong; here they are short. What is shown is that a
+    # connection that is open but silent is given up when the watch's time is over, and nothing is missed.
+    monkeypatch.setattr("snapshotter.kube.objects.WATCH_SECONDS", (1, 1))
+    monkeypatch.setattr("snapshotter.kube.objects.WATCH_GRACE", 0.3)
+    async with world.sidecar():
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        world.server.faults.set(Fault(match=WATCH, hold=when, times=1))  # type: ignore[arg-type]
+        world.server.cut_watches()
+        await world.server.faults.wait_for_held(1)
+        await world.make_content("after")
+        await world.until(lambda: world.ready("after"))
+
+
+async def test_promise_11_a_half_open_watch_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snapshotter.kube.objects.WATCH_SECONDS", (1, 1))
+    monkeypatch.setattr("snapshotter.kube.objects.WATCH_GRACE", 0.3)
+    async with world.sidecar():
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        world.server.mute_watches()
+        await world.make_content("after")
+        await world.until(lambda: world.ready("after"))
+
+
+async def test_promise_11_the_health_tells_of_a_server_that_is_not_heard_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.sidecar.health.LONGEST_SILENCE", 0.2)
+    async with world.sidecar() as sidecar:
+        await world.until(lambda: not sidecar.health.ready())
+        world.server.mute_watches()
+        await world.until(lambda: any("no word from the API server" in problem for problem in sidecar.health.alive()))
