@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from snapshotter.testing.apiserver.json_tree import same
 from snapshotter.testing.apiserver.metadata import timestamp
 from snapshotter.testing.apiserver.schema import Node
 from snapshotter.testing.apiserver.status import ApiError, Json, Subject
@@ -106,7 +107,7 @@ def applied(
     owned = {entry["manager"]: set(_flat(entry["fieldsV1"])) for entry in entries}
     mine = set(fields_of(wanted, node)) - _IDENTITY
     disputed = {
-        other: {path for path in paths & mine if value_at(current, path, node) != value_at(wanted, path, node)}
+        other: {path for path in paths & mine if not same(value_at(current, path, node), value_at(wanted, path, node))}
         for other, paths in owned.items()
         if other != manager
     }

@@ -7,7 +7,8 @@ is given.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snapshotter.testing.apiserver.schema import Node, copied
+from snapshotter.testing.apiserver.json_tree import copied, same
+from snapshotter.testing.apiserver.schema import Node
 from snapshotter.testing.apiserver.status import Json
 
 
@@ -55,14 +56,14 @@ def _apply_step(root: Json, step: object) -> None:
         case "remove":
             _remove(root, path)
         case "test":
-            if _get(root, path, absent_is_none=True) != step.get("value"):
+            if not same(_get(root, path, absent_is_none=True), step.get("value")):
                 raise PatchError(f"testing value {path} failed")
         case "move":
-            value = _get(root, step["from"])
-            _remove(root, step["from"])
+            value = _get(root, _source(step))
+            _remove(root, _source(step))
             _add(root, path, value)
         case "copy":
-            _add(root, path, copied(_get(root, step["from"])))
+            _add(root, path, copied(_get(root, _source(step))))
         case op:
             raise PatchError(f"unexpected kind: {op}")
 
@@ -71,6 +72,12 @@ def _value(step: Mapping[str, Any]) -> Any:
     if "value" not in step:
         raise PatchError("missing value")
     return step["value"]
+
+
+def _source(step: Mapping[str, Any]) -> str:
+    if not isinstance(step.get("from"), str):
+        raise PatchError("missing from")
+    return str(step["from"])
 
 
 def _parts(path: str) -> list[str]:

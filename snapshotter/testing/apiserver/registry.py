@@ -13,6 +13,7 @@ import msgspec
 
 from snapshotter.testing.apiserver import apply, builtin
 from snapshotter.testing.apiserver.conversion import converted, served
+from snapshotter.testing.apiserver.json_tree import same
 from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version
 from snapshotter.testing.apiserver.metadata import (
     broken_metadata,
@@ -285,7 +286,7 @@ class Registry:
         builtin.prepare_update(target.kind, body, earlier)
         if target.kind.keeps_generation and _is_new_generation(target.version, body, earlier):
             metadata["generation"] += 1
-        if _same(body, earlier):
+        if _is_unchanged(body, earlier):
             return Outcome(old, warnings=warnings)
         self._validate(target, body, earlier)
         obj = converted(body, target.kind, target.kind.storage)
@@ -448,20 +449,12 @@ def _with_new_status(body: Json, current: Json) -> Json:
 
 def _is_new_generation(version: Version, body: Json, earlier: Json) -> bool:
     ignored = {"metadata", "apiVersion", "kind"} | ({"status"} if version.has_status else set())
-    return {name: value for name, value in body.items() if name not in ignored} != {
-        name: value for name, value in earlier.items() if name not in ignored
-    }
+    return not same(
+        {name: value for name, value in body.items() if name not in ignored},
+        {name: value for name, value in earlier.items() if name not in ignored},
+    )
 
 
-def _same(body: Json, earlier: Json) -> bool:
-    """Whether nothing changed. 1 and true are equal in Python but not in JSON."""
-    earlier_metadata = {key: value for key, value in earlier["metadata"].items() if key != "resourceVersion"}
-    return body == {**earlier, "metadata": earlier_metadata} and not _differ_in_type(body, earlier)
-
-
-def _differ_in_type(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return any(_differ_in_type(value, other.get(key)) for key, value in one.items())
-    if isinstance(one, list):
-        return any(_differ_in_type(value, peer) for value, peer in zip(one, other, strict=False))
-    return isinstance(one, bool) != isinstance(other, bool)
+def _is_unchanged(body: Json, earlier: Json) -> bool:
+    metadata = {key: value for key, value in earlier["metadata"].items() if key != "resourceVersion"}
+    return same(body, {**earlier, "metadata": metadata})

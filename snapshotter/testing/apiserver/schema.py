@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from snapshotter.testing.apiserver.json_tree import copied, same
 from snapshotter.testing.apiserver.rules import Rule, compile_rule, escaped
 from snapshotter.testing.apiserver.status import OMITTED, Cause, Json
 
@@ -204,15 +205,6 @@ def _set_defaults(value: Json, node: Node) -> None:
             fill(value[name], child)
 
 
-def copied(value: Any) -> Any:
-    """A JSON tree that shares nothing with the given one."""
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copied(item) for item in value]
-    return value
-
-
 # Validation.
 
 
@@ -230,7 +222,7 @@ def validate(value: object, node: Node, old: object = ABSENT, path: str = "") ->
 
 
 def _structure(value: object, node: Node, old: object, path: str) -> Iterator[Cause]:
-    if value == old and type(value) is type(old):
+    if same(value, old):
         return
     # In an update the texts name the last part of the path only.
     shown = path if old is ABSENT else path.rpartition(".")[2]
@@ -433,7 +425,7 @@ def _fits(value: object, node: Node) -> bool:
 
 def _broken_rules(value: object, node: Node, old: object, path: str) -> Iterator[Cause]:
     """Transition rules hold in every update; the others only where something changed."""
-    unchanged = value == old and type(value) is type(old)
+    unchanged = same(value, old)
     if node.rules:
         variables = {"self": translated(value, node)}
         if old is not ABSENT:

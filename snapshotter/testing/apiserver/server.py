@@ -123,6 +123,7 @@ class ApiServer:
                 web.post(f"{PREFIX}/compact", self._on_compact),
                 web.post(f"{PREFIX}/cut-watches", self._on_cut_watches),
                 web.post(f"{PREFIX}/mute-watches", self._on_mute_watches),
+                web.route("*", f"{PREFIX}/{{path:.*}}", _no_such_action),
                 web.route("*", "/{path:.*}", self._handlers.handle),
             ]
         )
@@ -196,6 +197,10 @@ class ApiServer:
         self._catalogue.remove(kind.key)
         for watch in self._watches.everyone(kind.key):
             watch.end()
+
+
+async def _no_such_action(_: web.Request) -> web.Response:
+    raise web.HTTPNotFound
 
 
 def shipped_crds() -> Path:
