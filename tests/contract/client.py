@@ -158,22 +158,21 @@ class Kubectl:
     kubeconfig: Path
     cache: Path
 
-    def environment(self) -> dict[str, str]:
-        return os.environ | {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.cache), "TZ": "UTC"}
-
-    async def __call__(self, *arguments: str, given: str | None = None) -> Output:
-        """Run kubectl to its end, with this text as its input."""
-        async with self.started(*arguments) as process, asyncio.timeout(SOON_SECONDS * 2):
+    async def __call__(self, *arguments: str, given: str | None = None, editor: str = "") -> Output:
+        """Run kubectl to its end, with this text as its input and this command to edit files."""
+        async with self.started(*arguments, editor=editor) as process, asyncio.timeout(SOON_SECONDS * 2):
             out, err = await process.communicate(given.encode() if given is not None else None)
         assert process.returncode is not None
         return Output(process.returncode, out.decode(), err.decode())
 
     @contextlib.asynccontextmanager
-    async def started(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def started(self, *arguments: str, editor: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
         """A kubectl that runs until the block ends."""
         pipe = asyncio.subprocess.PIPE
+        settings = {"KUBECONFIG": self.kubeconfig, "KUBECACHEDIR": self.cache, "KUBE_EDITOR": editor, "TZ": "UTC"}
+        environment = os.environ | {name: str(value) for name, value in settings.items()}
         process = await asyncio.create_subprocess_exec(
-            "kubectl", *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment()
+            "kubectl", *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
         )
         try:
             yield process

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.contract.objects import CONTENTS, content, new_name, path_of, snapsho
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.kubectl]
 
 LINE_SECONDS = 30.0
+DEFINITIONS = Path(__file__).parents[2] / "manifests" / "crds"
 
 
 def name_of(given: Json) -> str:
@@ -309,3 +311,97 @@ async def test_an_object_is_waited_for(kubectl: Kubectl, api: Client) -> None:
         (await api.merge(f"{path_of(given)}/status", {"status": {"readyToUse": True}})).ok()
         async with asyncio.timeout(LINE_SECONDS):
             assert await process.wait() == 0
+
+
+async def test_an_object_is_edited(kubectl: Kubectl, api: Client) -> None:
+    given = content()
+    (await api.create(CONTENTS, given)).ok()
+    output = (await kubectl("edit", "vsc", name_of(given), editor="sed -i s/Delete/Retain/")).ok()
+    assert output == f"volumesnapshotcontent.snapshot.storage.k8s.io/{name_of(given)} edited\n"
+    assert (await api.get(path_of(given))).ok()["spec"]["deletionPolicy"] == "Retain"
+
+
+async def test_an_object_is_created_once_and_replaced(kubectl: Kubectl, api: Client) -> None:
+    given = content()
+    what = f"volumesnapshotcontent.snapshot.storage.k8s.io/{name_of(given)}"
+    assert (await kubectl("create", "-f", "-", given=json.dumps(given))).ok() == f"{what} created\n"
+    again = await kubectl("create", "-f", "-", given=json.dumps(given))
+    assert (again.code, "(AlreadyExists)" in again.err) == (1, True)
+    given["spec"]["deletionPolicy"] = "Retain"
+    assert (await kubectl("replace", "-f", "-", given=json.dumps(given))).ok() == f"{what} replaced\n"
+    assert (await api.get(path_of(given))).ok()["spec"]["deletionPolicy"] == "Retain"
+
+
+async def test_a_dry_run_by_the_server_tells_what_would_be(kubectl: Kubectl, api: Client) -> None:
+    given = content()
+    output = (await kubectl.apply(given, options=("--dry-run=server", "-o", "json"))).ok()
+    assert json.loads(output)["metadata"]["uid"]
+    assert (await api.get(path_of(given))).status == 404
+
+
+async def test_the_definitions_can_be_applied_again(kubectl: Kubectl) -> None:
+    output = await kubectl("apply", "-k", str(DEFINITIONS), "--dry-run=server")
+    assert len(output.ok().splitlines()) == 3
+
+
+# Arguments of `kubectl create`, the kind and the name to look for afterwards.
+BUILT_IN: dict[str, tuple[list[str], str, str]] = {
+    "a secret": (["secret", "generic", "kubectl-made", "--from-literal=a=b"], "secret", "kubectl-made"),
+    "a namespace": (["namespace", "kubectl-made"], "namespace", "kubectl-made"),
+    "a config map": (["configmap", "kubectl-made", "--from-literal=a=b"], "configmap", "kubectl-made"),
+    "a service account": (["serviceaccount", "kubectl-made"], "serviceaccount", "kubectl-made"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "kind", "name"), BUILT_IN.values(), ids=BUILT_IN.keys())
+async def test_is_created_and_deleted(kubectl: Kubectl, arguments: list[str], kind: str, name: str) -> None:
+    assert (await kubectl("create", *arguments)).ok() == f"{kind}/{name} created\n"
+    assert name in (await kubectl("get", kind)).ok()
+    (await kubectl("label", kind, name, "a=b")).ok()
+    (await kubectl("delete", kind, name, "--wait=false")).ok()
+
+
+async def test_a_secret_is_shown_with_the_number_of_its_keys_and_described_without_values(kubectl: Kubectl) -> None:
+    name = new_name("secret")
+    (await kubectl("create", "secret", "generic", name, "--from-literal=a=12345", "--from-literal=b=2")).ok()
+    header, row = rows((await kubectl("get", "secret", name)).ok())
+    assert header == ["NAME", "TYPE", "DATA", "AGE"]
+    assert row[:3] == [name, "Opaque", "2"]
+    assert re.search(r"^a: +5 bytes$", (await kubectl("describe", "secret", name)).ok(), re.MULTILINE)
+
+
+async def test_claims_volumes_and_leases_are_printed(kubectl: Kubectl) -> None:
+    name = new_name("thing")
+    modes = {"accessModes": ["ReadWriteOnce"]}
+    csi = {"driver": "csi.example.com", "volumeHandle": "vol-1"}
+    await kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name},
+            "spec": modes | {"resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "gold"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": modes | {"capacity": {"storage": "1Gi"}, "csi": csi, "storageClassName": "gold"},
+        },
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name},
+            "spec": {"holderIdentity": "one"},
+        },
+    )
+    (claim,) = rows((await kubectl("get", "pvc", name, "--no-headers")).ok())
+    assert claim[:2] == [name, "Pending"]
+    assert "gold" in claim
+    (volume,) = rows((await kubectl("get", "pv", name, "--no-headers")).ok())
+    assert volume[:4] == [name, "1Gi", "RWO", "Retain"]
+    (lease,) = rows((await kubectl("get", "lease", name, "--no-headers")).ok())
+    assert lease[:2] == [name, "one"]
+
+
+async def test_everybody_is_told_what_they_may_do(kubectl: Kubectl) -> None:
+    assert (await kubectl("auth", "can-i", "create", "volumesnapshots.snapshot.storage.k8s.io")).ok() == "yes\n"
