@@ -1,6 +1,7 @@
 """The commands: each reads its command line, runs one program, and ends with that program's exit code."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -31,6 +32,8 @@ def main() -> NoReturn:
 
 
 def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    # What gRPC has to say below an error is about its own doings.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(start())

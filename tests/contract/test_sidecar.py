@@ -20,6 +20,7 @@ from tests.contract.client import SOON_SECONDS, Client, Json, Server
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DRIVER = "sidecar.csi.example.com"
+EVENTS = "/api/v1/namespaces/default/events"
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 
 
@@ -112,9 +113,10 @@ async def test_a_failure_is_told_in_status_and_event_and_ends_with_success(api: 
     failed = await until(api, name, lambda found: found and "error" in found.get("status", {}))
     assert failed is not None
     assert "FailedPrecondition: not like this" in failed["status"]["error"]["message"]
-    async with asyncio.timeout(SOON_SECONDS):
-        while not (events := await events_about(api, name)) or events[0]["count"] < 2:
-            await asyncio.sleep(0.05)
+    async with api.watch(EVENTS, fieldSelector=f"involvedObject.name={name}", resourceVersion="0") as watch:
+        while (event := await watch.next()) is not None and event["object"]["count"] < 2:
+            pass
+    events = (await api.get(EVENTS, fieldSelector=f"involvedObject.name={name}")).ok()["items"]
     assert [event["reason"] for event in events] == ["SnapshotCreationFailed"]
     driver.faults.lift(fault)
     made = await until(api, name, settled)
@@ -146,9 +148,3 @@ async def until_idle(driver: Driver) -> None:
     """Return when the sidecar has had its answers, and a moment to act on them."""
     await driver.log.wait_until(lambda log: all(call.ended_at is not None for call in log.calls))
     await asyncio.sleep(0.3)
-
-
-async def events_about(api: Client, name: str) -> list[Json]:
-    answer = await api.get("/api/v1/namespaces/default/events", fieldSelector=f"involvedObject.name={name}")
-    items: list[Json] = answer.ok()["items"]
-    return items
