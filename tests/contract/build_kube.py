@@ -4,7 +4,6 @@
 What is built already stays as it is. `kube.py` starts the binaries.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -74,9 +73,7 @@ def build(directory: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", type=Path, default=cache_directory(), help="default: %(default)s")
-    directory: Path = parser.parse_args().directory
+    directory = cache_directory()
     if missing(directory):
         if shutil.which("go") is None:
             sys.exit("building Kubernetes needs the go command on the path")

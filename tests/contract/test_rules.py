@@ -127,6 +127,11 @@ REFUSED_AT_CREATION: dict[str, tuple[Json, str, tuple[str, ...]]] = {
         "metadata.labels",
         ("a valid label must be",),
     ),
+    "annotations of more than 256 KiB": (
+        content(metadata={"annotations": {"a": "x" * 2**18}}),
+        "metadata.annotations",
+        ("may not be more than 262144 bytes",),
+    ),
     "an annotation whose key is no key": (
         content(metadata={"annotations": {"a b": "c"}}),
         "metadata.annotations",
