@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -53,7 +54,7 @@ async def sidecar(
     assert await process.wait() == 0
 
 
-def content(name: str, *, finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,), **spec: object) -> Json:
+def content(name: str, *, finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,), **spec: Any) -> Json:
     ref = {"name": name, "namespace": "default", "uid": f"uid-{name}"}
     metadata = {"finalizers": list(finalizers)}
     usual = {"driver": DRIVER, "volumeSnapshotClassName": "sidecar", "source": {"volumeHandle": "vol"}}

@@ -1,0 +1,101 @@
+"""Events: one per object and reason, counted up, and never in the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from snapshotter.kube.connection import Connection
+from snapshotter.kube.events import LONGEST_MESSAGE, Events
+from snapshotter.kube.kinds import CONTENT
+from snapshotter.model.meta import Meta
+from snapshotter.testing.apiserver import ApiServer
+from snapshotter.testing.faults import Fault
+from tests.kube.conftest import Connect
+
+ONE = Meta(name="one", uid="uid-1", resource_version="7")
+TWO = Meta(name="two", uid="uid-2", resource_version="8")
+
+
+@asynccontextmanager
+async def sending(connection: Connection) -> AsyncIterator[Events]:
+    """Events that are sent in the background; all have been when the context ends."""
+    events = Events(connection, "csi-snapshotter d")
+    task = asyncio.create_task(events.run())
+    try:
+        yield events
+        async with asyncio.timeout(10):
+            await events.drain()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_an_event_says_what_about_whom(server: ApiServer, connected: Connect) -> None:
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "a text")
+    (event,) = server.list("events")
+    assert event["involvedObject"] == {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshotContent",
+        "name": "one",
+        "uid": "uid-1",
+        "resourceVersion": "7",
+    }
+    assert event["metadata"]["namespace"] == "default"
+    assert event["metadata"]["name"].startswith("one.")
+    assert event["source"] == {"component": "csi-snapshotter d"}
+    assert event["reportingComponent"] == "csi-snapshotter d"
+    assert (event["type"], event["reason"], event["message"], event["count"]) == ("Warning", "Reason", "a text", 1)
+
+
+async def test_the_same_is_counted_up_and_has_the_last_text(server: ApiServer, connected: Connect) -> None:
+    async with connected() as connection, sending(connection) as events:
+        for number in range(5):
+            events.tell(CONTENT, ONE, "Warning", "Reason", f"text {number}")
+        events.tell(CONTENT, ONE, "Warning", "Another", "text")
+        events.tell(CONTENT, TWO, "Warning", "Reason", "text")
+    found = {(event["involvedObject"]["name"], event["reason"]): event for event in server.list("events")}
+    assert {key: event["count"] for key, event in found.items()} == {
+        ("one", "Reason"): 5,
+        ("one", "Another"): 1,
+        ("two", "Reason"): 1,
+    }
+    assert found["one", "Reason"]["message"] == "text 4"
+
+
+async def test_an_event_that_has_expired_is_begun_anew(server: ApiServer, connected: Connect) -> None:
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "first")
+        await events.drain()
+        (event,) = server.list("events")
+        await connection.request("DELETE", f"/api/v1/namespaces/default/events/{event['metadata']['name']}")
+        events.tell(CONTENT, ONE, "Warning", "Reason", "second")
+    (event,) = server.list("events")
+    assert (event["message"], event["count"]) == ("second", 1)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+async def test_an_event_that_is_refused_is_lost_and_the_next_is_sent(
+    server: ApiServer, connected: Connect, status: int
+) -> None:
+    server.faults.set(Fault(match="POST .*/events", times=1, error=status))
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "lost")
+        events.tell(CONTENT, TWO, "Normal", "Reason", "sent")
+    assert [event["message"] for event in server.list("events")] == ["sent"]
+
+
+async def test_what_is_too_long_is_cut(server: ApiServer, connected: Connect) -> None:
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "x" * 5000)
+    (event,) = server.list("events")
+    assert len(event["message"]) == LONGEST_MESSAGE
+
+
+async def test_telling_never_waits(connected: Connect) -> None:
+    async with connected() as connection:
+        events = Events(connection, "c")
+        for number in range(5000):
+            events.tell(CONTENT, ONE, "Warning", "Reason", str(number))
