@@ -57,7 +57,7 @@ async def sidecar(
 def content(name: str, *, finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,), **spec: Any) -> Json:
     ref = {"name": name, "namespace": "default", "uid": f"uid-{name}"}
     metadata = {"finalizers": list(finalizers)}
-    usual = {"driver": DRIVER, "volumeSnapshotClassName": "sidecar", "source": {"volumeHandle": "vol"}}
+    usual: Json = {"driver": DRIVER, "volumeSnapshotClassName": "sidecar", "source": {"volumeHandle": "vol"}}
     return objects.content(name=name, metadata=metadata, volumeSnapshotRef=ref, **usual | spec)
 
 
