@@ -492,3 +492,4 @@ async def test_a_terminating_object_keeps_its_name(api: Client) -> None:
     await api.delete(path_of(given))
     answer = await api.create(CONTENTS, given)
     assert (answer.status, answer.reason) == (409, "AlreadyExists")
+    assert answer.message.startswith("object is being deleted: ")

@@ -68,6 +68,12 @@ class TestMergePatch:
         found = (await api.merge(path, {"status": {"readyToUse": True, "error": None}})).ok()
         assert found["status"] == {"readyToUse": True, "restoreSize": 5}
 
+    async def test_stores_a_whole_number_as_an_integer_however_it_is_written(self, api: Client) -> None:
+        given = content()
+        await created(api, given)
+        found = (await api.merge(f"{path_of(given)}/status", {"status": {"restoreSize": 1000.0}})).ok()
+        assert isinstance(found["status"]["restoreSize"], int)
+
     async def test_of_the_status_leaves_metadata_and_spec_alone(self, api: Client) -> None:
         given = annotated(a="1")
         before = await created(api, given)

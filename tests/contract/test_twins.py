@@ -1,0 +1,207 @@
+"""Random requests are answered alike by the stand-in and by a real API server.
+
+This is where a difference shows that nobody has thought of; it then gets a row in one of the other modules.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.contract.client import Answer, Client, Json, Server
+from tests.contract.objects import CONTENTS, content, new_name
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOMEBODY_ELSE = "00000000-0000-0000-0000-000000000000"
+# What stands in a request for the object's own uid, its version, and the version before that.
+UID, VERSION, OLD = "<uid>", "<version>", "<old>"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A write to one object; `body` has placeholders for what only the server knows."""
+
+    kind: str
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the two servers must agree on."""
+
+    status: int
+    reason: str
+    blamed: frozenset[str]
+    warnings: tuple[str, ...]
+    moved: bool
+    """Whether the object has another version than before."""
+    found: Json | None
+    """The object afterwards, without what differs from server to server."""
+
+
+@dataclass(slots=True)
+class Twin:
+    """One of the servers, with what is known of one object on it."""
+
+    client: Client
+    name: str = ""
+    uids: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=lambda: ["1", "1"])
+
+    @property
+    def path(self) -> str:
+        return f"{CONTENTS}/{self.name}"
+
+    async def play(self, request: Request) -> Outcome:
+        """Send the request, then look what has become of the object."""
+        answer = await self._send(request.kind, self._filled(request.body))
+        after = await self.client.get(self.path)
+        found = self._comparable(after.body) if after.status == 200 else None
+        version = after.body["metadata"]["resourceVersion"] if after.status == 200 else "1"
+        moved = version != self.versions[-1]
+        if moved:
+            self.versions.append(version)
+        blamed = frozenset(answer.causes)
+        return Outcome(answer.status, answer.reason, blamed, tuple(sorted(answer.warnings)), moved, found)
+
+    async def _send(self, kind: str, body: Any) -> Answer:
+        match kind:
+            case "create":
+                made = body | {"metadata": body["metadata"] | {"name": self.name}}
+                return await self.client.create(CONTENTS, made)
+            case "merge":
+                return await self.client.merge(self.path, body)
+            case "merge the status":
+                return await self.client.merge(f"{self.path}/status", body)
+            case "JSON patch":
+                return await self.client.json_patch(self.path, *body)
+            case "JSON patch the status":
+                return await self.client.json_patch(f"{self.path}/status", *body)
+            case _:
+                return await self.client.delete(self.path, body)
+
+    def _filled(self, body: Any) -> Any:
+        """The body with the placeholders replaced."""
+        values = {
+            UID: self.uids[-1] if self.uids else SOMEBODY_ELSE,
+            VERSION: self.versions[-1],
+            OLD: self.versions[-2],
+        }
+        text = json.dumps(body)
+        for placeholder, value in values.items():
+            text = text.replace(placeholder, value)
+        return json.loads(text)
+
+    def _comparable(self, found: Json) -> Json:
+        metadata = dict(found["metadata"])
+        for volatile in ("resourceVersion", "managedFields", "creationTimestamp"):
+            metadata.pop(volatile, None)
+        if metadata["uid"] not in self.uids:
+            self.uids.append(metadata["uid"])
+        metadata["uid"] = self.uids.index(metadata["uid"])
+        if "deletionTimestamp" in metadata:
+            metadata["deletionTimestamp"] = True
+        return found | {"metadata": metadata}
+
+
+texts = st.sampled_from(["", "1", "2"])
+keys = st.sampled_from(["x", "y/z"])
+finalizers = st.lists(st.sampled_from(["a/b", "c/d", "e/f"]), max_size=3)
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
+    """An object that has any of these fields."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+metadata = some(
+    annotations=st.none() | st.dictionaries(keys, st.none() | texts, max_size=2),
+    labels=st.none() | st.dictionaries(keys, st.none() | texts, max_size=2),
+    finalizers=st.none() | finalizers,
+    uid=st.sampled_from([UID, UID, SOMEBODY_ELSE, None]),
+    resourceVersion=st.sampled_from([VERSION, VERSION, VERSION, OLD]),
+)
+spec = some(
+    driver=st.sampled_from(["one", "two", "", None]),
+    deletionPolicy=st.sampled_from(["Delete", "Retain", "Forget", None]),
+    source=some(volumeHandle=st.sampled_from(["vol-1", "vol-2", None]), snapshotHandle=st.just("snap-1")),
+    sourceVolumeMode=st.sampled_from(["Block", "Filesystem", None]),
+    volumeSnapshotRef=some(name=st.sampled_from(["snap", None]), uid=st.sampled_from(["1", "2", None])),
+    invented=st.just(1),
+)
+status = some(
+    readyToUse=st.sampled_from([True, False, None]),
+    restoreSize=st.sampled_from([0, 5, -1, None]),
+    snapshotHandle=st.none() | texts,
+    creationTime=st.sampled_from([-1, 10**18, None]),
+    error=st.none() | some(message=st.none() | texts, time=st.sampled_from(["2024-01-01T00:00:00Z", "soon"])),
+    invented=st.just({}),
+)
+annotation_paths = st.sampled_from(["/metadata/annotations/x", "/metadata/annotations/y~1z"])
+item_paths = st.sampled_from(["/metadata/finalizers/-", "/metadata/finalizers/0"])
+# Places that a JSON patch may go to, with values that fit there.
+places = st.one_of(
+    st.tuples(st.just("/metadata/finalizers"), st.none() | finalizers),
+    st.tuples(item_paths, st.just("a/b")),
+    st.tuples(st.just("/metadata/uid"), st.sampled_from([UID, UID, SOMEBODY_ELSE])),
+    st.tuples(st.just("/metadata/resourceVersion"), st.sampled_from([VERSION, VERSION, OLD])),
+    st.tuples(annotation_paths, texts),
+    st.tuples(st.just("/status"), status),
+    st.tuples(st.just("/status/readyToUse"), st.booleans()),
+    st.tuples(st.just("/spec/driver"), st.sampled_from(["one", "two"])),
+)
+
+
+def step(op: str, place: tuple[str, object]) -> Json:
+    path, value = place
+    return {"op": op, "path": path} | ({} if op == "remove" else {"value": value})
+
+
+steps = st.lists(st.builds(step, st.sampled_from(["test", "test", "add", "replace", "remove"]), places), max_size=3)
+patch = some(metadata=metadata, spec=spec, status=status)
+preconditions = some(uid=st.sampled_from([UID, SOMEBODY_ELSE]), resourceVersion=st.sampled_from([VERSION, OLD]))
+
+
+def creation(given_metadata: Json, given_spec: Json) -> Json:
+    return content(**given_spec) | {"metadata": given_metadata}
+
+
+requests = st.one_of(
+    st.builds(
+        Request,
+        st.just("create"),
+        st.builds(creation, some(finalizers=finalizers, annotations=st.dictionaries(keys, texts)), spec),
+    ),
+    st.builds(Request, st.sampled_from(["merge", "merge the status"]), patch),
+    st.builds(Request, st.sampled_from(["JSON patch", "JSON patch the status"]), steps),
+    st.builds(Request, st.just("delete"), st.none() | st.builds(lambda given: {"preconditions": given}, preconditions)),
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def twins(server: Server, api: Client) -> AsyncIterator[tuple[Client, Client]]:
+    """A real server and the stand-in."""
+    if not server.real:
+        pytest.skip("there is no real API server to compare with")
+    apiserver = pytest.importorskip("snapshotter.testing.apiserver")
+    async with apiserver.ApiServer.serve() as standin, aiohttp.ClientSession(standin.url) as session:
+        yield api, Client(session)
+
+
+@MANY
+@given(history=st.lists(requests, max_size=12))
+async def test_both_servers_answer_alike(twins: tuple[Client, Client], history: list[Request]) -> None:
+    name = new_name("twin")
+    real, standin = (Twin(client, name) for client in twins)
+    for request in [Request("create", content()), *history]:
+        expected, found = await asyncio.gather(real.play(request), standin.play(request))
+        assert found == expected, request
