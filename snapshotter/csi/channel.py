@@ -27,6 +27,8 @@ OPTIONS = (
     # Drivers written in Go refuse the path of a socket as an authority.
     ("grpc.default_authority", "localhost"),
     ("grpc.enable_http_proxy", 0),
+    # An idle channel would look like a driver that has gone.
+    ("grpc.client_idle_timeout_ms", 2**31 - 1),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     # What is tried again, and when, is decided above.

@@ -109,6 +109,8 @@ class Connection:
             response = await self._send(method, path, query, body, content_type, timeout)
             async with response:
                 return response, await response.read()
+        except ConfigException as error:
+            raise Unreachable(f"{what}: no credentials: {_describe(error)}") from error
         except _NO_ANSWER as error:
             self._requests.labels(method, "0").inc()
             raise Unreachable(f"{what}: no answer: {_describe(error)}") from error
@@ -130,6 +132,8 @@ class Connection:
                         await self.refresh_credentials()
                     raise error
                 yield _lines(response)
+        except ConfigException as error:
+            raise Unreachable(f"{what}: no credentials: {_describe(error)}") from error
         except _NO_ANSWER as error:
             self._requests.labels("WATCH", "0").inc()
             raise Unreachable(f"{what}: interrupted: {_describe(error)}") from error

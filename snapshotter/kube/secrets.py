@@ -13,7 +13,6 @@ from snapshotter.names import STRIPPED
 
 KEEP_SECONDS = 30.0
 """For so long a Secret is not read again; polling would read it each time."""
-MOST_KEPT = 1000
 
 
 class Credentials(Mapping[str, str]):
@@ -61,8 +60,7 @@ class Secrets:
             return kept[1]
         body = await self._connection.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
         credentials = self._decode(body, f"{namespace}/{name}")
-        if len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
+        self._kept = {key: kept for key, kept in self._kept.items() if now - kept[0] < KEEP_SECONDS}
         self._kept[namespace, name] = (now, credentials)
         return credentials
 

@@ -116,15 +116,15 @@ def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: T
     if may_delete(content):
         return _delete_or_release(content)
     if content.ready:
-        return Wait(_blocker(content)) if content.deleting else Settle()
+        return Wait(waits_for_controller(content)) if content.deleting else Settle()
     if exists_on_storage(content):
         return _check(content, snapshot_class, terms)
     if content.is_group_member:
         # The group was cut; whoever made this content records the member's handle in it.
-        return Wait(_blocker(content))
+        return Wait(waits_for_controller(content))
     if content.deleting and not (content.protected or content.marked_as_being_created):
         # Nothing would keep the object until its snapshot is known, and no finalizer can be added any more.
-        return Wait(_blocker(content))
+        return Wait(waits_for_controller(content))
     # CreateSnapshot is idempotent, and calling it again is how CSI polls a cut in progress.
     return _create(content, snapshot_class, terms)
 
@@ -146,11 +146,40 @@ def may_delete(content: Content) -> bool:
     return content.marked_as_being_deleted and not _cut_without_answer(content)
 
 
+def waits_for_controller(content: Content) -> str | None:
+    """What a deletion that somebody asked for waits for, when it is the controller's mark."""
+    if not content.deleting or content.marked_as_being_deleted or _import_never_bound(content):
+        return None
+    ref = content.spec.volume_snapshot_ref
+    return (
+        f"VolumeSnapshot {ref.namespace}/{ref.name} has not been deleted, or the snapshot-controller has not "
+        "yet marked this content as being deleted"
+    )
+
+
+def waits_for_cut(content: Content) -> bool:
+    """Whether only the answer to a CreateSnapshot holds a deletion back."""
+    return content.deleting and content.marked_as_being_deleted and _cut_without_answer(content)
+
+
 def exists_on_storage(content: Content) -> bool:
     """Whether the snapshot was made by others, or with a group, and so is looked up and never created."""
     return content.imported_handle is not None or (
         content.is_group_member and content.has_group_handle and content.handle is not None
     )
+
+
+def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> bool:
+    """Whether a change by somebody else makes the content due now: it must change what would be done.
+
+    `snapshot_class` is the class of the new one; which class was the old one's is not asked for.
+    """
+    if old is None:
+        return True
+    after = next_action(new, snapshot_class, terms)
+    if old.class_name != new.class_name:
+        return not isinstance(after, Settle)
+    return next_action(old, snapshot_class, terms) != after
 
 
 def lane(content: Content, action: Action) -> Lane:
@@ -184,17 +213,6 @@ def _import_never_bound(content: Content) -> bool:
     return content.imported_handle is not None and not content.spec.volume_snapshot_ref.uid
 
 
-def _blocker(content: Content) -> str | None:
-    """What a deletion that somebody asked for waits for, besides a cut that has no answer yet."""
-    if not content.deleting:
-        return None
-    ref = content.spec.volume_snapshot_ref
-    return (
-        f"VolumeSnapshot {ref.namespace}/{ref.name} has not been deleted, or the snapshot-controller has not "
-        "yet marked this content as being deleted"
-    )
-
-
 def _delete_or_release(content: Content) -> Action:
     # A snapshot is deleted only on the word of the controller, and a member of a group only with its group.
     if (
@@ -226,7 +244,7 @@ def _check(content: Content, snapshot_class: SnapshotClass | None, terms: Terms)
         return CheckSnapshot(handle, secret)
     if content.is_group_member:
         # Whether it is ready only its group knows, and that is told through the group's content.
-        return Wait(_blocker(content))
+        return Wait(waits_for_controller(content))
     return TrustSnapshot(handle)
 
 

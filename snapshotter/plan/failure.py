@@ -3,7 +3,7 @@
 from snapshotter import names
 from snapshotter.model.content import Content
 from snapshotter.model.snapshot import CsiError
-from snapshotter.plan.content import Action, CreateSnapshot, DeleteSnapshot, Refuse, Step
+from snapshotter.plan.content import Action, CreateSnapshot, DeleteSnapshot, Refuse, Step, waits_for_cut
 
 LONGEST_CAUSE = 700
 """Characters of a driver's text that are kept; an event's message may hold 1,024 bytes in all."""
@@ -34,7 +34,7 @@ def attempted(content: Content, action: Action) -> tuple[Step, str]:
 
 def message(content: Content, step: Step, subject: str, cause: str, *, attempt: int, retry_in: float) -> str:
     """The one line: the step, the cause, the how-manieth attempt in a row it was, and when the next follows."""
-    waits = "; the deletion waits for it" if content.deleting and step is not Step.DELETE else ""
+    waits = "; the deletion waits for it" if waits_for_cut(content) else ""
     return f"{step} of {subject} failed: {one_line(cause)} (attempt {attempt}, next in {retry_in:.0f}s{waits})"
 
 

@@ -33,6 +33,7 @@ from snapshotter.plan.content import (
     is_pending,
     lane,
     next_action,
+    waits_for_controller,
 )
 from snapshotter.plan.secrets import SecretRef
 from snapshotter.plan.status import nanoseconds
@@ -76,12 +77,15 @@ class ContentController:
         self._driver = driver
         self._secrets = secrets
         self._events = events
+        self._told_blockers: dict[str, str] = {}
         self.terms = terms
 
     def action(self, content: Content) -> Action:
         """What is to be done, as far as the stores know."""
-        snapshot_class = self._classes.get(content.class_name) if content.class_name is not None else None
-        return self.action_given(content, snapshot_class)
+        return self.action_given(content, self.class_of(content))
+
+    def class_of(self, content: Content) -> SnapshotClass | None:
+        return None if content.class_name is None else self._classes.get(content.class_name)
 
     def action_given(self, content: Content, snapshot_class: SnapshotClass | None) -> Action:
         """What is to be done if this is the content's class."""
@@ -95,7 +99,9 @@ class ContentController:
         """Bring one content closer to what it should be."""
         content = self._store.get(name)
         if content is None:
+            self._told_blockers.pop(name, None)
             return None
+        self._tell_blocker(content)
         action = self.action(content)
         try:
             await self._act(content, action)
@@ -137,11 +143,7 @@ class ContentController:
                 await self._contents.unmark(content)
             case Refuse(_, problem):
                 raise Unusable(problem, passing=False)
-            case Wait(blocker):
-                if blocker is not None:
-                    log.info("deletion is blocked", blocker=blocker)
-                    self._events.tell(CONTENT, content.metadata, "Warning", DELETE_PENDING, blocker)
-            case Settle():
+            case Wait() | Settle():
                 pass
             case _:
                 assert_never(action)
@@ -221,6 +223,16 @@ class ContentController:
         if self._planned_otherwise(content.name, action):
             return Requeue.NOW
         raise NotDone(f"{step} of {subject}: {cause}")
+
+    def _tell_blocker(self, content: Content) -> None:
+        """Say once what keeps a content from being deleted, also while its snapshot is being made."""
+        blocker = waits_for_controller(content)
+        if blocker is None:
+            self._told_blockers.pop(content.name, None)
+        elif self._told_blockers.get(content.name) != blocker:
+            self._told_blockers[content.name] = blocker
+            log.info("deletion is blocked", blocker=blocker)
+            self._events.tell(CONTENT, content.metadata, "Warning", DELETE_PENDING, blocker)
 
     def _planned_otherwise(self, name: str, action: Action) -> bool:
         """Whether something else than this action is to be done by now."""

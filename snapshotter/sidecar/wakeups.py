@@ -3,7 +3,7 @@
 import asyncio
 
 from snapshotter.model.content import Content, SnapshotClass
-from snapshotter.plan.content import Settle, Terms
+from snapshotter.plan.content import Settle, Terms, worth_a_look
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workqueue import WorkQueue
 from snapshotter.sidecar.content import ContentController
@@ -26,7 +26,7 @@ class Wakeups:
         if new is None:
             if old is not None:
                 self._queue.drop(old.name)
-        elif old is None or self._controller.action(old) != self._controller.action(new):
+        elif worth_a_look(old, new, self._controller.class_of(new), self._controller.terms):
             self._wake(new.name)
 
     def class_changed(self, old: SnapshotClass | None, new: SnapshotClass | None) -> None:

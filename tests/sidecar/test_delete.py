@@ -202,3 +202,15 @@ async def test_case_44_a_missing_secret_is_named_and_waited_for(world: World) ->
         await world.make_secret("login", user="admin")
         await world.until(lambda: world.content("one") is None)
     assert not world.driver.snapshots
+
+
+async def test_promise_7_the_blocker_is_named_also_while_the_snapshot_is_not_ready(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", answer={"snapshot": {"ready_to_use": False}}))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: "snapshotHandle" in world.status("one"))
+        await world.delete_content("one", marked=False)
+        await world.until(lambda: world.events("one"))
+    (event,) = world.events("one")
+    assert event["reason"] == "SnapshotDeletePending"
+    assert event["count"] == 1
