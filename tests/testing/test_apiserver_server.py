@@ -202,7 +202,8 @@ class TestRequestLog:
 
     async def test_does_not_need_the_body_to_be_readable(self, client: Client) -> None:
         async with aiohttp.ClientSession() as session:
-            await session.post(f"{client.server.url}{SECRETS}", data=b"\xff{")
+            headers = {"Content-Type": "application/json"}
+            await session.post(f"{client.server.url}{SECRETS}", data=b"\xff{", headers=headers)
         assert [(record.status, record.body) for record in client.server.requests] == [(400, None)]
 
 

@@ -16,6 +16,14 @@ _FIRST_PHASE = {
     "Pod": "Pending",
 }
 
+_VOLUME_SOURCES = ("csi", "hostPath", "local", "nfs", "iscsi", "fc")
+
+PROTECTION_FINALIZERS = {
+    "PersistentVolumeClaim": "kubernetes.io/pvc-protection",
+    "PersistentVolume": "kubernetes.io/pv-protection",
+}
+"""What keeps a claim or volume while it is in use."""
+
 
 def prepare_create(kind: Kind, obj: Json) -> None:
     """Complete a new object."""
@@ -23,6 +31,9 @@ def prepare_create(kind: Kind, obj: Json) -> None:
         return
     if (phase := _FIRST_PHASE.get(kind.kind)) is not None:
         obj["status"] = {"phase": phase}
+    if (finalizer := PROTECTION_FINALIZERS.get(kind.kind)) is not None:
+        finalizers = obj["metadata"].setdefault("finalizers", [])
+        finalizers += [finalizer] * (finalizer not in finalizers)
     if kind.kind == "Namespace":
         obj["spec"] = {"finalizers": ["kubernetes"]}
         obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
@@ -122,6 +133,19 @@ def _broken_claim(claim: Mapping[str, Any], earlier: Mapping[str, Any] | None) -
         yield Cause("spec", "FieldValueForbidden", detail)
 
 
+def _broken_volume(volume: Mapping[str, Any], _: Mapping[str, Any] | None) -> Iterable[Cause]:
+    spec = volume.get("spec", {})
+    if not spec.get("accessModes"):
+        yield Cause("spec.accessModes", "FieldValueRequired")
+    if not spec.get("capacity"):
+        yield Cause("spec.capacity", "FieldValueRequired")
+    if not any(isinstance(spec.get(source), dict) for source in _VOLUME_SOURCES):
+        yield Cause("spec", "FieldValueRequired", "must specify a volume type")
+    for member in ("driver", "volumeHandle") if "csi" in spec else ():
+        if not spec["csi"].get(member):
+            yield Cause(f"spec.csi.{member}", "FieldValueRequired")
+
+
 def _broken_storage_class(storage_class: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
     if not storage_class.get("provisioner"):
         yield Cause("provisioner", "FieldValueRequired")
@@ -139,6 +163,7 @@ _CHECKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None], Itera
     "Event": _broken_event,
     "Lease": _broken_lease,
     "PersistentVolumeClaim": _broken_claim,
+    "PersistentVolume": _broken_volume,
     "StorageClass": _broken_storage_class,
     "CustomResourceDefinition": _broken_definition,
 }

@@ -18,6 +18,7 @@ from snapshotter.testing.apiserver.requests import (
     PathNotFound,
     Record,
     Start,
+    check_formats,
     decoded,
     delete_options,
     is_true,
@@ -162,6 +163,10 @@ class Handlers:
         if place is None:
             raise PathNotFound
         target = target_of(place, self._registry.catalogue)
+        headers = call.request.headers
+        # The format of a patch is its own matter.
+        checked_body = b"" if call.verb == "PATCH" else call.body
+        check_formats(headers.get("Accept", ""), call.request.content_type, checked_body)
         if target.version.deprecation_warning is not None:
             call.warnings.append(target.version.deprecation_warning)
         return target
@@ -203,10 +208,10 @@ class Handlers:
         return self._written(call, target, self._registry.patch(target, patch_type, patch, self._options(call)))
 
     def _options(self, call: Call) -> WriteOptions:
-        return write_options(call.request.query, call.request.headers.get("User-Agent", ""))
+        user_agent = call.request.headers.get("User-Agent", "")
+        return write_options(call.request.query, user_agent, call.warnings)
 
     def _written(self, call: Call, target: Target, outcome: Outcome) -> web.Response:
-        call.warnings += outcome.warnings
         return self._one(call, target, outcome.stored, 201 if outcome.created else 200)
 
     def _delete(self, call: Call, target: Target) -> web.Response:

@@ -2,11 +2,13 @@
 
 * An object goes when all of its owners are gone; with `Foreground` the owner waits for it, with `Orphan` it stays.
 * A namespace takes its objects with it, a definition the objects of its kind.
+* A claim or volume that is not in use is not kept.
 """
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 
+from snapshotter.testing.apiserver.builtin import PROTECTION_FINALIZERS
 from snapshotter.testing.apiserver.definitions import CLEANUP_FINALIZER
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
@@ -125,6 +127,8 @@ class Housekeeping:
         elif _ORPHAN in finalizers:
             self._orphan_dependents(stored)
             self._release(target, stored, _ORPHAN)
+        elif (finalizer := PROTECTION_FINALIZERS.get(target.kind.kind)) in finalizers and not _is_in_use(stored):
+            self._release(target, stored, str(finalizer))
         elif target.kind.key == _NAMESPACES and stored.object["spec"].get("finalizers"):
             obj = stored.fresh()
             obj["spec"] = {}
@@ -183,6 +187,12 @@ class Housekeeping:
         except ApiError as error:
             if error.code != 404:
                 raise
+
+
+def _is_in_use(stored: Stored) -> bool:
+    """Whether a claim or volume is kept: a volume while it is bound. Claims are not, as no pod runs here."""
+    phase: object = stored.object.get("status", {}).get("phase")
+    return stored.object["kind"] == "PersistentVolume" and phase == "Bound"
 
 
 def _owners(stored: Stored) -> Sequence[Json]:

@@ -9,7 +9,16 @@ import msgspec
 
 from snapshotter.testing.apiserver.requests import whole_number
 from snapshotter.testing.apiserver.selection import Selection
-from snapshotter.testing.apiserver.status import Json, bad_request, expired, too_new
+from snapshotter.testing.apiserver.status import (
+    ApiError,
+    Cause,
+    Json,
+    Subject,
+    bad_request,
+    expired,
+    invalid,
+    too_new,
+)
 from snapshotter.testing.apiserver.store import Expired, Key, Resource, Store, Stored
 
 _EXPIRED_TOKEN = (
@@ -59,7 +68,11 @@ class Page:
 
 def page(store: Store, resource: Resource, selection: Selection, query: Mapping[str, str]) -> Page:
     """The objects that a query asks for. Raises `ApiError` 400, 410 and 504."""
+    whole_number(query, "timeoutSeconds")
+    _check_match(query)
     limit = whole_number(query, "limit") or 0
+    if query.get("resourceVersion") == "0":
+        limit = 0  # where any version will do, the server answers from its cache, whole
     wanted = whole_number(query, "resourceVersion") or 0
     if wanted > store.version:
         raise too_new(wanted, store.version)
@@ -83,6 +96,20 @@ def page(store: Store, resource: Resource, selection: Selection, query: Mapping[
     shown = items[:limit]
     token_text = Token(version, *shown[-1].key).encode()
     return Page(shown, version, token_text, None if selection.is_filtered else len(items) - limit)
+
+
+def _check_match(query: Mapping[str, str]) -> None:
+    match = query.get("resourceVersionMatch", "")
+    if match and not query.get("resourceVersion"):
+        detail = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise _bad_option(Cause("resourceVersionMatch", "FieldValueForbidden", detail))
+    if match not in ("", "Exact", "NotOlderThan"):
+        detail = 'supported values: "Exact", "NotOlderThan"'
+        raise _bad_option(Cause("resourceVersionMatch", "FieldValueNotSupported", detail, value=match))
+
+
+def _bad_option(cause: Cause) -> ApiError:
+    return invalid(Subject("meta.k8s.io", "", "ListOptions"), [cause])
 
 
 def encoded_list(api_version: str, kind: str, items: Sequence[bytes], metadata: Json) -> bytes:

@@ -36,7 +36,9 @@ _LABEL_VALUE_RULE = (
 )
 _IMMUTABLE = "field is immutable"
 _MAY_BE_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
-_NOT_CHANGED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_NOT_CHANGED = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+_LARGEST_ANNOTATIONS_BYTES = 256 * 1024
 
 
 def timestamp(seconds: float) -> str:
@@ -58,9 +60,10 @@ def tidy(metadata: Json) -> None:
 
 def carry_over(metadata: Json, old: Mapping[str, Any]) -> None:
     """What an update leaves out keeps its earlier value; what is the server's to set does so always."""
-    for name in ("uid", "creationTimestamp", "managedFields"):
-        if name in old and name not in metadata:
+    for name in ("uid", "managedFields"):
+        if name in old and not metadata.get(name):
             metadata[name] = old[name]
+    metadata["creationTimestamp"] = old["creationTimestamp"]
     if "generation" in old:
         metadata["generation"] = old["generation"]
     else:
@@ -70,16 +73,18 @@ def carry_over(metadata: Json, old: Mapping[str, Any]) -> None:
             metadata[name] = old[name]
 
 
-def broken_name(name: str, *, as_label: bool) -> Cause | None:
-    """Why a name is refused. `as_label`: dots are not allowed."""
+def broken_name(metadata: Mapping[str, Any], *, as_label: bool) -> Iterator[Cause]:
+    """Why the name of a new object is refused, or the beginning that it was made from. `as_label`: without dots."""
     pattern, rule, limit = (_LABEL_PATTERN, _LABEL_RULE, 63) if as_label else (_SUBDOMAIN_PATTERN, _SUBDOMAIN_RULE, 253)
+    beginning, name = metadata.get("generateName", ""), metadata["name"]
+    if beginning and not pattern.fullmatch(beginning.removesuffix("-") or "-"):
+        yield Cause("metadata.generateName", "FieldValueInvalid", rule, value=beginning)
     if not name:
-        return Cause("metadata.name", "FieldValueRequired", "name or generateName is required")
-    if len(name) > limit:
-        return Cause("metadata.name", "FieldValueInvalid", f"must be no more than {limit} bytes", value=name)
-    if not pattern.fullmatch(name):
-        return Cause("metadata.name", "FieldValueInvalid", rule, value=name)
-    return None
+        yield Cause("metadata.name", "FieldValueRequired", "name or generateName is required")
+    elif len(name) > limit:
+        yield Cause("metadata.name", "FieldValueInvalid", f"must be no more than {limit} bytes", value=name)
+    elif not pattern.fullmatch(name):
+        yield Cause("metadata.name", "FieldValueInvalid", rule, value=name)
 
 
 def broken_metadata(metadata: Mapping[str, Any]) -> Iterator[Cause]:
@@ -94,6 +99,10 @@ def broken_metadata(metadata: Mapping[str, Any]) -> Iterator[Cause]:
     for key in metadata.get("annotations", {}):
         if (rule := _broken_key(key.lower())) is not None:
             yield Cause("metadata.annotations", "FieldValueInvalid", rule, value=key)
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.get("annotations", {}).items())
+    if size > _LARGEST_ANNOTATIONS_BYTES:
+        detail = f"may not be more than {_LARGEST_ANNOTATIONS_BYTES} bytes"
+        yield Cause("metadata.annotations", "FieldValueTooLong", detail)
     for finalizer in metadata.get("finalizers", ()):
         if (rule := _broken_key(finalizer)) is not None:
             yield Cause("metadata.finalizers", "FieldValueInvalid", rule, value=finalizer)
@@ -101,6 +110,17 @@ def broken_metadata(metadata: Mapping[str, Any]) -> Iterator[Cause]:
         for member in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(member):
                 yield Cause(f"metadata.ownerReferences.{member}", "FieldValueInvalid", "must not be empty", value="")
+
+    controllers = [owner["name"] for owner in metadata.get("ownerReferences", ()) if owner.get("controller")]
+    if len(controllers) > 1:
+        found = " and ".join(controllers)
+        detail = f'Only one reference can have Controller set to true. Found "true" in references for {found}'
+        yield Cause("metadata.ownerReferences", "FieldValueInvalid", detail)
+
+
+def unqualified_finalizers(metadata: Mapping[str, Any]) -> list[str]:
+    """Finalizers that do not say whose they are. Built-in kinds refuse them, custom ones take them with a warning."""
+    return [name for name in metadata.get("finalizers", ()) if "/" not in name and name not in _STANDARD_FINALIZERS]
 
 
 def _broken_key(key: str) -> str | None:

@@ -5,7 +5,7 @@ Each operation runs whole, without waiting, so that nobody sees or disturbs half
 
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import msgspec
 
 from snapshotter.testing.apiserver import apply, builtin
 from snapshotter.testing.apiserver.conversion import converted, served
+from snapshotter.testing.apiserver.decoding import DecodeError, check_identity, complete
 from snapshotter.testing.apiserver.json_tree import same
 from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version
 from snapshotter.testing.apiserver.metadata import (
@@ -23,9 +24,10 @@ from snapshotter.testing.apiserver.metadata import (
     is_terminating,
     tidy,
     timestamp,
+    unqualified_finalizers,
 )
 from snapshotter.testing.apiserver.patching import PatchError, json_patch, merge, strategic
-from snapshotter.testing.apiserver.schema import ABSENT, fill, prune, validate
+from snapshotter.testing.apiserver.schema import ABSENT, validate
 from snapshotter.testing.apiserver.status import (
     ApiError,
     Cause,
@@ -85,6 +87,8 @@ class WriteOptions:
     validation: FieldValidation = "Warn"
     manager: str = ""
     force: bool = False
+    warnings: list[str] = field(default_factory=list)
+    """Takes what the writer should know, also when the write is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,11 @@ class DeleteOptions:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a write came to: the object in its storage version, and warnings for the writer."""
+    """What a write came to: the object in its storage version."""
 
     stored: Stored
     created: bool = False
     gone: bool = False
-    warnings: list[str] = field(default_factory=list)
 
 
 class Registry:
@@ -121,42 +124,36 @@ class Registry:
 
     def create(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
         """Create the object in the collection that the target names."""
-        kind = target.kind
-        _check_type(target, body)
-        metadata = _metadata_of(body)
+        self._decode(target, body, options)
+        kind, metadata = target.kind, body["metadata"]
         _check_namespace(target, metadata)
-        warnings = self._prune(target, body, options)
         tidy(metadata)
         if metadata.pop("resourceVersion", None):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
-        self._begin(target, body)
+        self._begin(target, metadata)
         self._check_home(target, metadata["name"])
         if kind.is_custom and target.version.has_status:
             body.pop("status", None)
         builtin.prepare_create(kind, body)
-        named = Target(kind, target.version, target.namespace, metadata["name"])
-        self._validate(named, body, None)
-        if self.store.get(kind.key, named.key) is not None:
-            raise already_exists(named.subject)
+        named = replace(target, name=metadata["name"])
+        self._validate(named, body, None, options)
+        if (there := self.store.get(kind.key, named.key)) is not None:
+            raise already_exists(named.subject, is_terminating=is_terminating(there.object))
         obj = converted(body, kind, kind.storage)
-        return Outcome(self._put(named, obj, dry_run=options.dry_run), created=True, warnings=warnings)
+        return Outcome(self._put(named, obj, dry_run=options.dry_run), created=True)
 
     def update(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
         """Put the object in the place of the one that is there."""
-        _check_type(target, body)
-        metadata = _metadata_of(body)
+        self._decode(target, body, options)
+        metadata = body["metadata"]
         _check_name(target, metadata)
         _check_namespace(target, metadata)
-        warnings = self._prune(target, body, options)
         old = self.read(target)
-        if not metadata.get("resourceVersion") and not target.kind.unconditional_update:
-            cause = Cause("metadata.resourceVersion", "FieldValueInvalid", "must be specified for an update", value=0)
-            raise invalid(replace(target.subject, kind=target.kind.plural), [cause])
         uid = old.object["metadata"]["uid"]
-        if metadata.get("uid", uid) != uid:
+        if (metadata.get("uid") or uid) != uid:
             detail = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
             raise conflict(target.subject, detail)
-        return self._change(target, body, old, options, warnings)
+        return self._change(target, body, old, options)
 
     def patch(self, target: Target, patch_type: PatchType, patch: Any, options: WriteOptions) -> Outcome:
         """Change the object as the patch says; an apply patch creates it where it is absent."""
@@ -200,20 +197,42 @@ class Registry:
         else:
             self._put(target, obj, dry_run=False)
 
-    def _begin(self, target: Target, body: Json) -> None:
-        metadata = body["metadata"]
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid"):
+    def _decode(self, target: Target, body: Json, options: WriteOptions) -> None:
+        """Make the body an object of the kind."""
+        kind, version = target.kind, target.version
+        try:
+            check_identity(kind, version, body)
+        except DecodeError as error:
+            raise bad_request(str(error)) from error
+        try:
+            _warn(options, complete(kind, version, body, strict=options.validation == "Strict"))
+        except DecodeError as error:
+            message = f'{kind.kind} in version "{version.name}" cannot be handled as a {kind.kind}: {error}'
+            raise bad_request(message) from error
+
+    def _patched(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
+        """Store what a patch has made of the object."""
+        original = msgspec.json.encode(body)
+        try:
+            check_identity(target.kind, target.version, body)
+            _warn(options, complete(target.kind, target.version, body, strict=options.validation == "Strict"))
+        except DecodeError as error:
+            cause = Cause("patch", "FieldValueInvalid", str(error), value=original.decode())
+            raise invalid(Subject("", "", ""), [cause]) from error
+        _check_name(target, body["metadata"])
+        _check_namespace(target, body["metadata"])
+        return self._change(target, body, old, options)
+
+    def _begin(self, target: Target, metadata: Json) -> None:
+        """Give a new object its name, uid and birth."""
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
             metadata.pop(name, None)
         if not metadata.get("name") and metadata.get("generateName"):
             suffix = "".join(random.choices(_SUFFIX_ALPHABET, k=5))  # noqa: S311 - a name, not a secret
             metadata["name"] = metadata["generateName"] + suffix
+        metadata.setdefault("name", "")
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamp(self._clock())
-        metadata.setdefault("name", "")
-        if target.kind.namespaced:
-            metadata["namespace"] = target.namespace
-        else:
-            metadata.pop("namespace", None)
         if target.kind.keeps_generation:
             metadata["generation"] = 1
 
@@ -229,49 +248,16 @@ class Registry:
             detail = f"unable to create new content in namespace {target.namespace} because it is being terminated"
             raise forbidden(target.kind.subject(name), detail)
 
-    def _prune(self, target: Target, body: Json, options: WriteOptions) -> list[str]:
-        """Drop unknown fields and fill in defaults; the answer is the warnings."""
-        dropped = prune(body, target.version.node)
-        if dropped and options.validation == "Strict":
-            raise bad_request(
-                f'{target.kind.kind} in version "{target.version.name}" cannot be handled as a {target.kind.kind}: '
-                f"strict decoding error: {_unknown(dropped)}"
-            )
-        self._check_metadata_types(target, body)
-        fill(body, target.version.node)
-        return [f'unknown field "{path}"' for path in dropped] if options.validation == "Warn" else []
-
-    def _check_metadata_types(self, target: Target, body: Json) -> None:
-        """Metadata, and built-in objects as a whole, are refused as undecodable where a type is wrong."""
-        node = target.version.node if not target.kind.is_custom else target.version.node.properties["metadata"]
-        value, path = (body, "") if not target.kind.is_custom else (body["metadata"], "metadata")
-        for cause in validate(value, node, path=path):
-            if cause.reason == "FieldValueTypeInvalid" or "in body must be of type" in cause.detail:
-                raise bad_request(
-                    f'{target.kind.kind} in version "{target.version.name}" cannot be handled as a '
-                    f"{target.kind.kind}: {cause.detail}"
-                )
-
-    def _patched(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
-        metadata = _metadata_of(body)
-        _check_type(target, body)
-        _check_name(target, metadata)
-        _check_namespace(target, metadata)
-        original = msgspec.json.encode(body).decode() if options.validation == "Strict" else ""
-        dropped = prune(body, target.version.node)
-        if dropped and options.validation == "Strict":
-            detail = f"strict decoding error: {_unknown(dropped)}"
-            raise invalid(Subject("", "", ""), [Cause("patch", "FieldValueInvalid", detail, value=original)])
-        self._check_metadata_types(target, body)
-        fill(body, target.version.node)
-        warnings = [f'unknown field "{path}"' for path in dropped] if options.validation == "Warn" else []
-        return self._change(target, body, old, options, warnings)
-
-    def _change(self, target: Target, body: Json, old: Stored, options: WriteOptions, warnings: list[str]) -> Outcome:
+    def _change(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Store `body`, which is in the version of the request, in the place of `old`."""
         earlier = served(old, target.kind, target.version)
         version = body["metadata"].pop("resourceVersion", None)
-        if version and version != str(old.version):
+        if version in (None, "", "0"):
+            if not target.kind.unconditional_update:
+                detail = "must be specified for an update"
+                cause = Cause("metadata.resourceVersion", "FieldValueInvalid", detail, value=0)
+                raise invalid(replace(target.subject, kind=target.kind.plural), [cause])
+        elif version != str(old.version):
             raise stale(target.subject)
         if target.subresource:
             body = _with_new_status(body, converted(old.fresh(), target.kind, target.version))
@@ -287,43 +273,60 @@ class Registry:
         if target.kind.keeps_generation and _is_new_generation(target.version, body, earlier):
             metadata["generation"] += 1
         if _is_unchanged(body, earlier):
-            return Outcome(old, warnings=warnings)
-        self._validate(target, body, earlier)
+            return Outcome(old)
+        self._validate(target, body, earlier, options)
         obj = converted(body, target.kind, target.kind.storage)
         if is_terminating(obj) and not builtin.is_held(target.kind, obj):
-            return self._release(target, obj, old, options, warnings)
-        return Outcome(self._put(target, obj, dry_run=options.dry_run), warnings=warnings)
+            return self._release(target, obj, old, options)
+        return Outcome(self._put(target, obj, dry_run=options.dry_run))
 
-    def _release(self, target: Target, obj: Json, old: Stored, options: WriteOptions, warnings: list[str]) -> Outcome:
+    def _release(self, target: Target, obj: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Remove an object whose last finalizer went. The writer gets it at the version that it had before."""
         obj["metadata"]["resourceVersion"] = str(old.version)
         answer = Stored(old.key, old.version, msgspec.json.decode(msgspec.json.encode(obj)))
         if not options.dry_run:
             self.store.remove(target.kind.key, target.key)
-        return Outcome(answer, warnings=warnings)
+        return Outcome(answer)
 
-    def _validate(self, target: Target, body: Json, earlier: Json | None) -> None:
+    def _validate(self, target: Target, body: Json, earlier: Json | None, options: WriteOptions) -> None:
         metadata = body["metadata"]
         causes: list[Cause] = []
         if earlier is None:
-            if (cause := broken_name(metadata["name"], as_label=target.kind.plural == "namespaces")) is not None:
-                causes.append(cause)
+            causes += broken_name(metadata, as_label=target.kind.plural == "namespaces")
         else:
             causes += forbidden_changes(metadata, earlier["metadata"])
         if earlier is None or metadata != earlier["metadata"]:
             causes += broken_metadata(metadata)
-        old = ABSENT if earlier is None else earlier
-        causes += validate(body, target.version.node, old)
+            causes += self._unqualified(target, metadata, options)
+        found = validate(body, target.version.node, ABSENT if earlier is None else earlier)
+        causes += [_within_status(cause) for cause in found] if target.subresource else found
         causes += builtin.broken(target.kind, body, earlier)
         if causes:
             raise invalid(target.subject, causes)
+
+    def _unqualified(self, target: Target, metadata: Json, options: WriteOptions) -> Iterator[Cause]:
+        for name in unqualified_finalizers(metadata):
+            if target.kind.is_custom:
+                options.warnings.append(
+                    f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name including a path (/) '
+                    "to avoid accidental conflicts with other finalizer writers"
+                )
+            else:
+                detail = "name is neither a standard finalizer name nor is it fully qualified"
+                yield Cause("metadata.finalizers", "FieldValueInvalid", detail, value=name)
 
     def _apply(self, target: Target, wanted: Json, options: WriteOptions) -> Outcome:
         if not options.manager:
             cause = Cause("fieldManager", "FieldValueRequired", "is required for apply patch")
             raise invalid(Subject("meta.k8s.io", "", "PatchOptions"), [cause])
-        _check_type(target, wanted)
-        _check_name(target, _metadata_of(wanted))
+        try:
+            check_identity(target.kind, target.version, wanted)
+        except DecodeError as error:
+            raise bad_request(str(error)) from error
+        if not isinstance(wanted.setdefault("metadata", {}), dict):
+            raise bad_request("metadata must be an object")
+        wanted["metadata"].setdefault("name", target.name)
+        _check_name(target, wanted["metadata"])
         old = self.store.get(target.kind.key, target.key)
         if old is None and target.subresource:
             raise not_found(target.subject)
@@ -350,38 +353,17 @@ class Registry:
         return self.store.put(target.kind.key, target.key, obj)
 
 
-def _unknown(paths: Iterable[str]) -> str:
-    return ", ".join(f'unknown field "{path}"' for path in paths)
-
-
-def _check_type(target: Target, body: Json) -> None:
-    expected = target.kind.api_version(target.version.name)
-    if not target.kind.is_custom:
-        body["apiVersion"] = body.get("apiVersion") or expected
-        body["kind"] = body.get("kind") or target.kind.kind
-    if body.get("apiVersion") != expected:
-        given = body.get("apiVersion") or ""
-        raise bad_request(f"the API version in the data ({given}) does not match the expected API version ({expected})")
-    kind = body.get("kind")
-    if not kind:
-        raise bad_request(f"the object provided is unrecognized (must be of type {target.kind.kind}): no kind")
-    if kind != target.kind.kind:
-        cause = Cause("kind", "FieldValueInvalid", f"must be {target.kind.kind}", value=kind)
-        name = body.get("metadata", {}).get("name", target.name)
-        raise invalid(target.kind.subject(name), [cause])
-
-
-def _metadata_of(body: Json) -> Json:
-    metadata = body.setdefault("metadata", {})
-    if metadata is None:
-        metadata = body["metadata"] = {}
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata must be an object")
-    return metadata
+def _warn(options: WriteOptions, dropped: Iterable[str]) -> None:
+    if options.validation == "Warn":
+        options.warnings.extend(f'unknown field "{path}"' for path in dropped)
 
 
 def _check_name(target: Target, metadata: Json) -> None:
-    if metadata.setdefault("name", target.name) != target.name:
+    if not metadata.get("name"):
+        raise bad_request(
+            f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        )
+    if metadata["name"] != target.name:
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
         )
@@ -403,6 +385,12 @@ def _patched_tree(
         return json_patch(current, patch)
     body: Json = merge(current, patch) if patch_type == "merge" else strategic(current, patch, version.node)
     return body
+
+
+def _within_status(cause: Cause) -> Cause:
+    """The texts of a write to `/status` name the field as seen from there."""
+    inner = cause.field.removeprefix("status").removeprefix(".")
+    return replace(cause, detail=cause.detail.replace(f"{cause.field} in body", f"{inner} in body"))
 
 
 def _check_patch_shape(patch_type: PatchType, patch: Any) -> None:

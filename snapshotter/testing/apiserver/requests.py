@@ -1,6 +1,6 @@
 """What a request asks for: its verb, its target, its options; and the record of it that is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,16 +11,19 @@ from snapshotter.testing.apiserver import protobuf
 from snapshotter.testing.apiserver.kinds import Catalogue
 from snapshotter.testing.apiserver.registry import DeleteOptions, FieldValidation, Propagation, Target, WriteOptions
 from snapshotter.testing.apiserver.status import (
-    ApiError,
     Cause,
     Subject,
     bad_request,
     invalid,
+    not_acceptable,
     unknown_resource,
+    unsupported_media_type,
 )
 from snapshotter.testing.apiserver.store import Store
 
 _SUBRESOURCES = ("status",)
+_BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_ANSWERED = (*_BODY_TYPES, "application/*", "*/*")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 
 
@@ -117,6 +120,15 @@ def whole_number(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
+def check_formats(accept: str, content_type: str, body: bytes) -> None:
+    """Raises `ApiError` 406 when the answer, 415 when the request is in a format that is not spoken."""
+    wanted = [choice.partition(";")[0].strip() for choice in accept.split(",")]
+    if accept and not any(choice in _ANSWERED for choice in wanted):
+        raise not_acceptable(_BODY_TYPES)
+    if body and content_type not in _BODY_TYPES:
+        raise unsupported_media_type(_BODY_TYPES)
+
+
 def decoded(body: bytes, kind: str) -> Any:
     """The JSON, or YAML, of a body. Raises `ApiError` 400."""
     if not body:
@@ -142,17 +154,17 @@ def decoded(body: bytes, kind: str) -> Any:
     return value
 
 
-def write_options(query: Mapping[str, str], user_agent: str) -> WriteOptions:
-    """Raises `ApiError` 400."""
+def write_options(query: Mapping[str, str], user_agent: str, warnings: list[str]) -> WriteOptions:
+    """The options of a write, which puts its warnings into the list. Raises `ApiError` 400."""
     validation = query.get("fieldValidation") or "Warn"
-    if validation not in ("Ignore", "Warn", "Strict"):
-        raise bad_request(f'fieldValidation: Unsupported value: "{validation}"')
+    _check_option("fieldValidation", validation, ("Ignore", "Strict", "Warn"))
     manager = query.get("fieldManager") or user_agent.partition("/")[0]
     return WriteOptions(
         dry_run=_dry_run(query.get("dryRun")),
         validation=cast("FieldValidation", validation),
         manager=manager,
         force=is_true(query, "force"),
+        warnings=warnings,
     )
 
 
@@ -163,8 +175,7 @@ def delete_options(query: Mapping[str, str], body: bytes) -> DeleteOptions:
         raise bad_request("DeleteOptions must be an object")
     preconditions = given.get("preconditions") or {}
     propagation = given.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
-    if propagation not in ("Background", "Foreground", "Orphan"):
-        raise bad_request(f'propagationPolicy: Unsupported value: "{propagation}"')
+    _check_option("propagationPolicy", propagation, ("Background", "Foreground", "Orphan"))
     dry_run = given.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
     return DeleteOptions(
         dry_run=any(_dry_run(item) for item in dry_run),
@@ -175,9 +186,15 @@ def delete_options(query: Mapping[str, str], body: bytes) -> DeleteOptions:
 
 
 def _dry_run(value: str | None) -> bool:
-    if value not in (None, "", "All"):
-        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{value}": supported values: "All"')
+    _check_option("dryRun", value or "All", ("All",))
     return value == "All"
+
+
+def _check_option(name: str, value: str, supported: Sequence[str]) -> None:
+    if value not in supported:
+        listed = ", ".join(f'"{item}"' for item in supported)
+        cause = Cause(name, "FieldValueNotSupported", f"supported values: {listed}", value=value)
+        raise invalid(Subject("meta.k8s.io", "", "Options"), [cause])
 
 
 @dataclass(frozen=True, slots=True)

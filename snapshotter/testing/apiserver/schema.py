@@ -27,6 +27,8 @@ ABSENT: Final = Absent()
 _INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _DATE_TIME = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")
 
+_MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
+
 _BLOCKING = frozenset(
     (
         "FieldValueRequired",
@@ -79,6 +81,8 @@ class Node:
     none_of: "Node | None" = None
     merges: Literal["atomic", "set", "map"] = "atomic"
     """How a list is merged: as one value, as a set, or item by item, known by `map_keys`."""
+    is_unique: bool = False
+    """Whether the items of a list must differ, as a whole or in their `map_keys`."""
     map_keys: tuple[str, ...] = ()
     atomic_map: bool = False
     rules: tuple[Rule, ...] = ()
@@ -112,7 +116,7 @@ def compile_schema(source: Mapping[str, Any]) -> Node:
         *properties.values(),
         *(part for part in (node["additional"], node["items"]) if isinstance(part, Node)),
     ]
-    list_type = source.get("x-kubernetes-list-type", "atomic")
+    merges, map_keys = _merging(source)
     return Node(
         type=source.get("type", ""),
         format=source.get("format", ""),
@@ -138,8 +142,9 @@ def compile_schema(source: Mapping[str, Any]) -> Node:
         any_of=tuple(compile_schema(part) for part in source.get("anyOf", ())),
         one_of=tuple(compile_schema(part) for part in source.get("oneOf", ())),
         none_of=compile_schema(source["not"]) if "not" in source else None,
-        merges=list_type if list_type in ("set", "map") else "atomic",
-        map_keys=tuple(source.get("x-kubernetes-list-map-keys", ())),
+        merges=merges,
+        map_keys=map_keys,
+        is_unique=source.get("x-kubernetes-list-type") in ("set", "map"),
         atomic_map=source.get("x-kubernetes-map-type") == "atomic",
         has_rules=bool(node["rules"]) or any(part.has_rules for part in below),
         has_defaults="default" in source or any(part.has_defaults for part in below),
@@ -150,10 +155,24 @@ def compile_schema(source: Mapping[str, Any]) -> Node:
     )
 
 
+def _merging(source: Mapping[str, Any]) -> tuple[Literal["atomic", "set", "map"], tuple[str, ...]]:
+    """Custom kinds state a list type, built-in kinds a patch strategy."""
+    keys = tuple(source.get("x-kubernetes-list-map-keys", ()))
+    if "x-kubernetes-patch-merge-key" in source:
+        keys = (source["x-kubernetes-patch-merge-key"],)
+    if source.get("x-kubernetes-list-type") == "map" or keys:
+        return "map", keys
+    is_set = source.get("x-kubernetes-list-type") == "set" or source.get("x-kubernetes-patch-strategy") == "merge"
+    return ("set" if is_set else "atomic"), ()
+
+
 def _compile_additional(source: object) -> Node | None:
     if isinstance(source, dict):
         return compile_schema(source)
     return Node(preserve_unknown=True) if source else None
+
+
+_NOTHING_KNOWN = Node()
 
 
 # Pruning and defaults: both change the tree that they are given.
@@ -174,21 +193,26 @@ def prune(value: object, node: Node, path: str = "") -> list[str]:
         for name, child in node.properties.items():
             if name in value:
                 dropped += prune(value[name], child, joined(path, name))
-    elif isinstance(value, list) and node.items is not None:
+    elif isinstance(value, list):
         for index, item in enumerate(value):
-            dropped += prune(item, node.items, f"{path}[{index}]")
+            dropped += prune(item, node.items or _NOTHING_KNOWN, f"{path}[{index}]")
     return dropped
 
 
 def fill(value: object, node: Node) -> None:
-    """Drop the nulls of optional fields that may not be null, then fill in defaults."""
+    """Drop the nulls of optional fields that may not be null, write integers as such, and fill in defaults."""
     if isinstance(value, dict):
         for name, item in list(value.items()):
             child = node.child(name)
             if child is None:
                 continue
             if item is None and not child.nullable and name not in node.required:
-                del value[name]
+                if name in node.properties or child.default is ABSENT:
+                    del value[name]
+                else:
+                    value[name] = child.default
+            elif isinstance(item, float) and child.type == "integer" and item.is_integer():
+                value[name] = int(item)
             else:
                 fill(item, child)
         if node.has_defaults:
@@ -224,27 +248,27 @@ def validate(value: object, node: Node, old: object = ABSENT, path: str = "") ->
 def _structure(value: object, node: Node, old: object, path: str) -> Iterator[Cause]:
     if same(value, old):
         return
-    # In an update the texts name the last part of the path only.
-    shown = path if old is ABSENT else path.rpartition(".")[2]
     if not has_type(value, node):
-        yield _wrong_type(value, node, path, shown)
+        yield _wrong_type(value, node, path)
+        yield from _not_offered(value, node, path)
         return
-    yield from _constraints(value, node, path, shown)
+    yield from _constraints(value, node, path)
     if isinstance(value, dict):
-        for name in node.required:
-            if name not in value:
-                yield Cause(joined(path, name), "FieldValueRequired")
+        missing = [name for name in node.required if _is_missing(value, node, name)]
         for name, item in value.items():
             child = node.child(name)
-            if child is None:
-                continue
-            if item is None and not child.nullable and name in node.required:
-                yield Cause(joined(path, name), "FieldValueRequired")
-            else:
+            if child is not None and name not in missing:
                 yield from _structure(item, child, _member(old, name), joined(path, name))
+        for name in missing:
+            yield Cause(joined(path, name), "FieldValueRequired")
     elif isinstance(value, list) and node.items is not None:
         for index, (item, earlier) in enumerate(_paired(value, node, old)):
             yield from _structure(item, node.items, earlier, f"{path}[{index}]")
+
+
+def _is_missing(value: Mapping[str, object], node: Node, name: str) -> bool:
+    child = node.child(name)
+    return value.get(name) is None and not (name in value and child is not None and child.nullable)
 
 
 def has_type(value: object, node: Node) -> bool:
@@ -296,48 +320,54 @@ def type_name(value: object) -> str:
             return "object"
 
 
-def _wrong_type(value: object, node: Node, path: str, shown: str) -> Cause:
+def _wrong_type(value: object, node: Node, path: str) -> Cause:
     wanted = "integer,string" if node.int_or_string else node.type
     actual = type_name(value)
     return Cause(
         path or "<nil>",
         "FieldValueTypeInvalid",
-        f'{shown} in body must be of type {wanted}: "{actual}"',
+        f'{path} in body must be of type {wanted}: "{actual}"',
         value=actual,
     )
 
 
-def _constraints(value: object, node: Node, path: str, shown: str) -> Iterator[Cause]:
-    if node.enum and value not in node.enum:
-        supported = ", ".join(f'"{item}"' for item in node.enum)
-        yield Cause(path, "FieldValueNotSupported", f"supported values: {supported}", value=value)
+def _constraints(value: object, node: Node, path: str) -> Iterator[Cause]:
+    yield from _not_offered(value, node, path)
     match value:
         case str():
-            yield from _text_constraints(value, node, path, shown)
+            yield from _text_constraints(value, node, path)
         case bool():
             pass
         case int() | float():
-            yield from _number_constraints(value, node, path, shown)
+            yield from _number_constraints(value, node, path)
         case list():
-            yield from _list_constraints(value, node, path, shown)
+            yield from _list_constraints(value, node, path)
         case dict():
-            yield from _size_constraints(value, node.min_properties, node.max_properties, "properties", path, shown)
+            yield from _size_constraints(value, node.min_properties, node.max_properties, "properties", path)
     yield from _combinations(value, node, path)
 
 
-def _text_constraints(value: str, node: Node, path: str, shown: str) -> Iterator[Cause]:
+def _not_offered(value: object, node: Node, path: str) -> Iterator[Cause]:
+    if node.enum and value not in node.enum:
+        supported = ", ".join(f'"{item}"' for item in node.enum)
+        yield Cause(path, "FieldValueNotSupported", f"supported values: {supported}", value=value)
+
+
+def _text_constraints(value: str, node: Node, path: str) -> Iterator[Cause]:
     if node.min_length is not None and len(value) < node.min_length:
-        detail = f"{shown} in body should be at least {node.min_length} chars long"
+        detail = f"{path} in body should be at least {node.min_length} chars long"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
     if node.max_length is not None and len(value) > node.max_length:
         yield Cause(path, "FieldValueTooLong", f"may not be more than {node.max_length} bytes")
     if node.pattern is not None and not node.pattern.search(value):
-        detail = f"{shown} in body should match '{node.pattern.pattern}'"
+        detail = f"{path} in body should match '{node.pattern.pattern}'"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
     if node.format == "byte" and not _is_base64(value):
         yield Cause(path, "FieldValueTypeInvalid", "illegal base64 data")
+    if node.format == "micro-time" and not _MICRO_TIME.match(value):
+        yield Cause(path, "FieldValueTypeInvalid", f'{path} in body must be of type micro-time: "{value}"', value=value)
     if node.format == "date-time" and not is_date_time(value):
-        detail = f'{shown} in body must be of type date-time: "{value}"'
+        detail = f'{path} in body must be of type date-time: "{value}"'
         yield Cause(path, "FieldValueTypeInvalid", detail, value=value)
 
 
@@ -360,9 +390,9 @@ def is_date_time(value: str) -> bool:
     return True
 
 
-def _number_constraints(value: float, node: Node, path: str, shown: str) -> Iterator[Cause]:
+def _number_constraints(value: float, node: Node, path: str) -> Iterator[Cause]:
     def refused(detail: str) -> Cause:
-        return Cause(path, "FieldValueInvalid", f"{shown} in body {detail}", value=value)
+        return Cause(path, "FieldValueInvalid", f"{path} in body {detail}", value=value)
 
     if node.minimum is not None and (value < node.minimum or (node.exclusive_minimum and value == node.minimum)):
         relation = "greater than" if node.exclusive_minimum else "greater than or equal to"
@@ -377,13 +407,15 @@ def _number_constraints(value: float, node: Node, path: str, shown: str) -> Iter
         yield refused(f'must be of type {node.format}: "{value}"')
 
 
-def _list_constraints(value: Sequence[object], node: Node, path: str, shown: str) -> Iterator[Cause]:
-    yield from _size_constraints(value, node.min_items, node.max_items, "items", path, shown)
-    if node.merges == "atomic":
+def _list_constraints(value: Sequence[object], node: Node, path: str) -> Iterator[Cause]:
+    yield from _size_constraints(value, node.min_items, node.max_items, "items", path)
+    if not node.is_unique:
         return
     seen = []
     for index, item in enumerate(value):
         key = item if node.merges == "set" else node.key_of(item)
+        if key == ():
+            continue
         if key in seen:
             keys = item if node.merges == "set" else dict(zip(node.map_keys, node.key_of(item), strict=True))
             yield Cause(f"{path}[{index}]", "FieldValueDuplicate", value=keys)
@@ -396,10 +428,9 @@ def _size_constraints(
     highest: int | None,
     unit: str,
     path: str,
-    shown: str,
 ) -> Iterator[Cause]:
     if lowest is not None and len(value) < lowest:
-        detail = f"{shown} in body should have at least {lowest} {unit}"
+        detail = f"{path} in body should have at least {lowest} {unit}"
         yield Cause(path, "FieldValueInvalid", detail, value=value)
     if highest is not None and len(value) > highest:
         yield Cause(path, "FieldValueTooMany", f"must have at most {highest} items", value=len(value))

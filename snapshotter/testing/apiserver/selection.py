@@ -65,7 +65,7 @@ def selection_of(kind: Kind, version: Version, namespace: str, query: Mapping[st
     """The selection that a query states. ApiError 400 for a selector that cannot be read or is not supported."""
     fields = parse_fields(query.get("fieldSelector", ""))
     for requirement in fields.requirements:
-        if requirement.key in ("metadata.name", "metadata.namespace"):
+        if requirement.key == "metadata.name" or (requirement.key == "metadata.namespace" and kind.namespaced):
             continue
         if requirement.key not in version.selectable_fields:
             raise bad_request(f"field label not supported: {requirement.key}")

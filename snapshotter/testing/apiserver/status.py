@@ -54,10 +54,14 @@ class Cause:
     @property
     def message(self) -> str:
         parts = [_LABELS.get(self.reason, "")]
-        if not isinstance(self.value, Omitted | dict | list):
+        if not (isinstance(self.value, Omitted) or self._is_too_large()):
             parts.append(msgspec.json.encode(self.value).decode())
         parts.append(self.detail)
         return ": ".join(part for part in parts if part)
+
+    def _is_too_large(self) -> bool:
+        """Whether the value is left out of the message, as invalid objects and lists are."""
+        return self.reason == "FieldValueInvalid" and isinstance(self.value, dict | list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,11 @@ def unknown_resource() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
-def already_exists(subject: Subject) -> ApiError:
-    return ApiError(409, "AlreadyExists", f"{subject.resource} already exists", subject.details())
+def already_exists(subject: Subject, *, is_terminating: bool = False) -> ApiError:
+    message = f"{subject.resource} already exists"
+    if is_terminating:
+        message = f"object is being deleted: {message}"
+    return ApiError(409, "AlreadyExists", message, subject.details())
 
 
 def conflict(subject: Subject, detail: str) -> ApiError:
@@ -176,6 +183,11 @@ def too_new(wanted: int, current: int) -> ApiError:
     }
     message = f"Timeout: Too large resource version: {wanted}, current: {current}"
     return ApiError(504, "Timeout", message, details)
+
+
+def not_acceptable(offered: Sequence[str]) -> ApiError:
+    message = "only the following media types are accepted: " + ", ".join(offered)
+    return ApiError(406, "NotAcceptable", message)
 
 
 def expired(message: str, metadata: Json | None = None) -> ApiError:
