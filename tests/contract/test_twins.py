@@ -24,6 +24,8 @@ MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 SOMEBODY_ELSE = "00000000-0000-0000-0000-000000000000"
 # What stands in a request for the object's own uid, its version, and the version before that.
 UID, VERSION, OLD = "<uid>", "<version>", "<old>"
+# What stands for a driver that no other object has.
+DRIVER = "<driver>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Twin:
     def _filled(self, body: Any) -> Any:
         """The body with the placeholders replaced."""
         values = {
+            DRIVER: self.name,
             UID: self.uids[-1] if self.uids else SOMEBODY_ELSE,
             VERSION: self.versions[-1],
             OLD: self.versions[-2],
@@ -100,6 +103,17 @@ class Twin:
         for placeholder, value in values.items():
             text = text.replace(placeholder, value)
         return json.loads(text)
+
+    async def events(self, version: str) -> list[tuple[str, Json]]:
+        """What has happened to the objects of the driver since a version: kind of event, and object."""
+        last = content(driver=self.name)
+        (await self.client.create(CONTENTS, last)).ok()
+        told: list[tuple[str, Json]] = []
+        selector = f"spec.driver={self.name}"
+        async with self.client.watch(CONTENTS, resourceVersion=version, fieldSelector=selector) as watch:
+            while (event := await watch.next()) and event["object"]["metadata"]["name"] == self.name:
+                told.append((event["type"], self._comparable(event["object"])))
+        return told
 
     def _comparable(self, found: Json) -> Json:
         metadata = dict(found["metadata"])
@@ -131,7 +145,7 @@ metadata = some(
     resourceVersion=st.sampled_from([VERSION, VERSION, VERSION, OLD]),
 )
 spec = some(
-    driver=st.sampled_from(["one", "two", "", None]),
+    driver=st.sampled_from([DRIVER, DRIVER, "other", "", None]),
     deletionPolicy=st.sampled_from(["Delete", "Retain", "Forget", None]),
     source=some(volumeHandle=st.sampled_from(["vol-1", "vol-2", None]), snapshotHandle=st.just("snap-1")),
     sourceVolumeMode=st.sampled_from(["Block", "Filesystem", None]),
@@ -157,7 +171,7 @@ places = st.one_of(
     st.tuples(annotation_paths, texts),
     st.tuples(st.just("/status"), status),
     st.tuples(st.just("/status/readyToUse"), st.booleans()),
-    st.tuples(st.just("/spec/driver"), st.sampled_from(["one", "two"])),
+    st.tuples(st.just("/spec/driver"), st.sampled_from([DRIVER, "other"])),
 )
 
 
@@ -172,7 +186,8 @@ preconditions = some(uid=st.sampled_from([UID, SOMEBODY_ELSE]), resourceVersion=
 
 
 def creation(given_metadata: Json, given_spec: Json) -> Json:
-    return content(**given_spec) | {"metadata": given_metadata}
+    fields: Json = {"driver": DRIVER} | given_spec
+    return content(**fields) | {"metadata": given_metadata}
 
 
 requests = st.one_of(
@@ -199,9 +214,12 @@ async def twins(server: Server, api: Client) -> AsyncIterator[tuple[Client, Clie
 
 @MANY
 @given(history=st.lists(requests, max_size=12))
-async def test_both_servers_answer_alike(twins: tuple[Client, Client], history: list[Request]) -> None:
+async def test_both_servers_answer_and_tell_alike(twins: tuple[Client, Client], history: list[Request]) -> None:
     name = new_name("twin")
     real, standin = (Twin(client, name) for client in twins)
-    for request in [Request("create", content()), *history]:
+    versions = [(await client.get(CONTENTS)).ok()["metadata"]["resourceVersion"] for client in twins]
+    for request in [Request("create", creation({}, {})), *history]:
         expected, found = await asyncio.gather(real.play(request), standin.play(request))
         assert found == expected, request
+    expected_events, found_events = await asyncio.gather(real.events(versions[0]), standin.events(versions[1]))
+    assert found_events == expected_events
