@@ -5,7 +5,14 @@ Names, labels and buckets that upstream's dashboards know are kept; the others b
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -64,6 +71,8 @@ class Metrics:
     """The series, declared once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        # Nobody knows the `_created` series, and they would double the number of counters.
+        disable_created_metrics()
         self.registry = registry
         ProcessCollector(registry=registry)
         self.operations = Histogram(

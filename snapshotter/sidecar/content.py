@@ -232,7 +232,7 @@ class ContentController:
         elif self._told_blockers.get(content.name) != blocker:
             self._told_blockers[content.name] = blocker
             log.info("deletion is blocked", blocker=blocker)
-            self._events.tell(CONTENT, content.metadata, "Warning", DELETE_PENDING, blocker)
+            self._events.tell(CONTENT, content.metadata, "Warning", DELETE_PENDING, f"the deletion waits: {blocker}")
 
     def _planned_otherwise(self, name: str, action: Action) -> bool:
         """Whether something else than this action is to be done by now."""
