@@ -116,17 +116,17 @@ def _broken_lease(lease: Mapping[str, Any], _: Mapping[str, Any] | None) -> Iter
 
 def _broken_claim(claim: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
     spec = claim.get("spec", {})
+    if not spec.get("accessModes"):
+        yield Cause("spec.accessModes", "FieldValueRequired", "at least 1 access mode is required")
+    if "storage" not in spec.get("resources", {}).get("requests", {}):
+        yield Cause("spec.resources[storage]", "FieldValueRequired")
     if earlier is None:
-        if not spec.get("accessModes"):
-            yield Cause("spec.accessModes", "FieldValueRequired", "at least 1 access mode is required")
-        if "storage" not in spec.get("resources", {}).get("requests", {}):
-            yield Cause("spec.resources[storage]", "FieldValueRequired")
         return
     before = earlier.get("spec", {})
-    fixed = {"resources", "volumeAttributesClassName"} | (set() if before.get("volumeName") else {"volumeName"})
-    if {key: value for key, value in spec.items() if key not in fixed} != {
-        key: value for key, value in before.items() if key not in fixed
-    }:
+    free = set() if before.get("volumeName") else {"volumeName"}
+    if earlier.get("status", {}).get("phase") == "Bound":
+        free |= {"resources", "volumeAttributesClassName"}
+    if any(spec.get(name) != before.get(name) for name in spec.keys() | before.keys() if name not in free):
         detail = (
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
         )
@@ -149,8 +149,12 @@ def _broken_volume(volume: Mapping[str, Any], _: Mapping[str, Any] | None) -> It
 def _broken_storage_class(storage_class: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Iterable[Cause]:
     if not storage_class.get("provisioner"):
         yield Cause("provisioner", "FieldValueRequired")
-    for name in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode") if earlier else ():
-        if earlier is not None and storage_class.get(name) != earlier.get(name):
+    if earlier is None:
+        return
+    if storage_class.get("provisioner") != earlier.get("provisioner"):
+        yield Cause("provisioner", "FieldValueInvalid", "field is immutable", value=storage_class.get("provisioner"))
+    for name in ("parameters", "reclaimPolicy", "volumeBindingMode"):
+        if storage_class.get(name) != earlier.get(name):
             yield Cause(name, "FieldValueForbidden", f"updates to {name} are forbidden.")
 
 

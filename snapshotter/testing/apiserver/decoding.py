@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from snapshotter.testing.apiserver.kinds import Kind, Version
-from snapshotter.testing.apiserver.schema import fill, prune, validate
+from snapshotter.testing.apiserver.schema import ABSENT, fill, prune, validate
 from snapshotter.testing.apiserver.status import Cause, Json, invalid
 
 
@@ -41,16 +41,17 @@ def check_identity(kind: Kind, version: Version, body: Json) -> None:
         raise invalid(kind.subject(name), [cause])
 
 
-def complete(kind: Kind, version: Version, body: Json, *, strict: bool) -> list[str]:
+def complete(kind: Kind, version: Version, body: Json, earlier: Json | None, *, strict: bool) -> list[str]:
     """Drop unknown fields and fill in defaults, in place; the answer is the paths of what was dropped.
 
+    `earlier`: the object before, if known; what did not change is not looked at again.
     Raises `DecodeError`: with `strict` for unknown fields, and where a type is wrong that is no matter of the
     schema of a custom kind: in metadata, and anywhere in a built-in object.
     """
     if body.get("metadata") is None:
         body["metadata"] = {}
     fill(body, version.node)
-    for cause in _of_wrong_type(kind, version, body):
+    for cause in _of_wrong_type(kind, version, body, earlier):
         raise DecodeError(cause.detail)
     dropped = prune(body, version.node)
     if dropped and strict:
@@ -58,9 +59,10 @@ def complete(kind: Kind, version: Version, body: Json, *, strict: bool) -> list[
     return dropped
 
 
-def _of_wrong_type(kind: Kind, version: Version, body: Json) -> Iterator[Cause]:
+def _of_wrong_type(kind: Kind, version: Version, body: Json, earlier: Json | None) -> Iterator[Cause]:
     if kind.is_custom:
-        causes = validate(body["metadata"], version.node.properties["metadata"], path="metadata")
+        metadata = ABSENT if earlier is None else earlier["metadata"]
+        causes = validate(body["metadata"], version.node.properties["metadata"], metadata, "metadata")
     else:
-        causes = validate(body, version.node)
+        causes = validate(body, version.node, ABSENT if earlier is None else earlier)
     return (cause for cause in causes if cause.reason == "FieldValueTypeInvalid")

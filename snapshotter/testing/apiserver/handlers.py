@@ -16,6 +16,7 @@ from snapshotter.testing.apiserver.presentation import Presentation, form_of
 from snapshotter.testing.apiserver.registry import PATCH_TYPES, Outcome, Registry, Target, WriteOptions
 from snapshotter.testing.apiserver.requests import (
     PathNotFound,
+    Place,
     Record,
     Start,
     check_formats,
@@ -44,6 +45,8 @@ from snapshotter.testing.apiserver.watching import Pace, Watch, Watches, abort, 
 from snapshotter.testing.faults import Active, Faults, Moment
 
 _JSON = "application/json"
+_MOST_RECORDS = 200_000
+"""So many requests are kept; then the older half is forgotten."""
 _USUAL_TIMEOUT = (1800.0, 3600.0)
 """Seconds after which a watch ends that states no timeout; a random time between the two."""
 
@@ -58,6 +61,7 @@ class Call:
 
     request: web.Request
     body: bytes
+    place: Place | None
     verb: str
     number: int
     arrived: float
@@ -81,7 +85,8 @@ class Handlers:
         """Answer one request as its fault asks, and record it."""
         number, arrived = next(self._numbers), time.time()
         body = await request.read()
-        call = Call(request, body, verb_of(request.method, request.path, request.query), number, arrived)
+        place = place_of(request.path)
+        call = Call(request, body, place, verb_of(request.method, place, request.query), number, arrived)
         status = None
         try:
             response = await self._answer(call)
@@ -98,6 +103,8 @@ class Handlers:
             return
         call.is_recorded = True
         request = call.request
+        if len(self.requests) >= _MOST_RECORDS:
+            del self.requests[: _MOST_RECORDS // 2]
         self.requests.append(
             Record(
                 number=call.number,
@@ -133,11 +140,9 @@ class Handlers:
     # Single answers.
 
     def _serve(self, call: Call) -> web.Response:
-        request = call.request
-        place = place_of(request.path)
-        if place is None:
-            return meta_answer(request, self._registry.catalogue)
-        if call.verb == "POST" and (review := review_answer(place, call.body)) is not None:
+        if call.place is None:
+            return meta_answer(call.request, self._registry.catalogue)
+        if call.verb == "POST" and (review := review_answer(call.place, call.body)) is not None:
             return review
         target = self._target(call)
         match call.verb, bool(target.name):
@@ -159,10 +164,9 @@ class Handlers:
                 raise method_not_allowed()
 
     def _target(self, call: Call) -> Target:
-        place = place_of(call.request.path)
-        if place is None:
+        if call.place is None:
             raise PathNotFound
-        target = target_of(place, self._registry.catalogue)
+        target = target_of(call.place, self._registry.catalogue)
         headers = call.request.headers
         # The format of a patch is its own matter.
         checked_body = b"" if call.verb == "PATCH" else call.body

@@ -205,7 +205,7 @@ class Registry:
         except DecodeError as error:
             raise bad_request(str(error)) from error
         try:
-            _warn(options, complete(kind, version, body, strict=options.validation == "Strict"))
+            _warn(options, complete(kind, version, body, None, strict=options.validation == "Strict"))
         except DecodeError as error:
             message = f'{kind.kind} in version "{version.name}" cannot be handled as a {kind.kind}: {error}'
             raise bad_request(message) from error
@@ -213,9 +213,10 @@ class Registry:
     def _patched(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Store what a patch has made of the object."""
         original = msgspec.json.encode(body)
+        earlier, strict = served(old, target.kind, target.version), options.validation == "Strict"
         try:
             check_identity(target.kind, target.version, body)
-            _warn(options, complete(target.kind, target.version, body, strict=options.validation == "Strict"))
+            _warn(options, complete(target.kind, target.version, body, earlier, strict=strict))
         except DecodeError as error:
             cause = Cause("patch", "FieldValueInvalid", str(error), value=original.decode())
             raise invalid(Subject("", "", ""), [cause]) from error

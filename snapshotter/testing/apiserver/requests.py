@@ -76,13 +76,10 @@ def place_of(path: str) -> Place | None:
     return None if more else Place(group, version, namespace, plural, name, subresource)
 
 
-def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:
+def verb_of(method: str, place: Place | None, query: Mapping[str, str]) -> str:
     """GET, LIST (read of a collection), WATCH, POST, PUT, PATCH or DELETE."""
-    if method != "GET":
+    if method != "GET" or place is None:
         return method
-    place = place_of(path)
-    if place is None:
-        return "GET"
     if is_true(query, "watch"):
         return "WATCH"
     return "GET" if place.name else "LIST"
@@ -90,11 +87,10 @@ def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:
 
 def target_of(place: Place, catalogue: Catalogue) -> Target:
     """What the path leads to. Raises `PathNotFound`, or `ApiError` 404 in a group that is served."""
-    versions = catalogue.group_versions().get(place.group, ())
-    if place.version not in versions:
-        raise PathNotFound
     found = catalogue.find(place.group, place.version, place.plural)
     if found is None:
+        if place.version not in catalogue.group_versions().get(place.group, ()):
+            raise PathNotFound
         raise unknown_resource()
     kind, version = found
     if place.subresource and not (place.subresource in _SUBRESOURCES and version.has_status):
