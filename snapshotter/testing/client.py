@@ -5,7 +5,8 @@ they write is looked at with other eyes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -142,18 +143,16 @@ class KubeClient:
 
     async def watch(
         self, kind: str, version: str, *, namespace: str | None = None, **query: str
-    ) -> AsyncIterator[Change]:
-        """The changes after a version, until the server ends the stream."""
+    ) -> AsyncGenerator[Change, None]:
+        """The changes after a version, until the stream ends, be it in order or because the connection is lost."""
         path = KINDS[kind].path(namespace)
         asked = {"watch": "true", "resourceVersion": version, **query}
+        timeout = aiohttp.ClientTimeout(total=None)
         try:
-            async with self._opened.get(
-                self.url + path, params=asked, timeout=aiohttp.ClientTimeout(total=None)
-            ) as response:
+            async with self._opened.get(self.url + path, params=asked, timeout=timeout) as response:
                 if response.status >= 400:
                     raise _failure(response.status, await response.read())
-                while line := await response.content.readline():
-                    event = msgspec.json.decode(line)
+                async for event in _events(response):
                     if event["type"] == "ERROR":
                         raise _failure(event["object"].get("code", 500), msgspec.json.encode(event["object"]))
                     if event["type"] != "BOOKMARK":
@@ -161,15 +160,13 @@ class KubeClient:
         except aiohttp.ClientError as error:
             raise _unreachable(error) from error
 
-    async def follow(self, kind: str, *, namespace: str | None = None, **query: str) -> AsyncIterator[Change]:
+    async def follow(self, kind: str, *, namespace: str | None = None, **query: str) -> AsyncGenerator[Change, None]:
         """What there is (as ADDED), and then every change, for ever. A stream that ends is opened again."""
         listing = await self.list(kind, namespace=namespace, **query)
-        version = listing.version
         for item in listing.items:
             yield Change("ADDED", item)
-        while True:
-            async for change in self.watch(kind, version, namespace=namespace, **query):
-                version = change.object["metadata"]["resourceVersion"]
+        async with contextlib.aclosing(self._endless_watch(kind, listing.version, namespace, query)) as changes:
+            async for change in changes:
                 yield change
 
     async def wait_for(
@@ -191,17 +188,26 @@ class KubeClient:
             async with asyncio.timeout(timeout):
                 listing = await self.list(kind, namespace=namespace, **query)
                 last = next(iter(listing.items), None)
-                version = listing.version
-                while not condition(last):
-                    async for change in self.watch(kind, version, namespace=namespace, **query):
-                        version = change.object["metadata"]["resourceVersion"]
+                if condition(last):
+                    return last
+                async with contextlib.aclosing(self._endless_watch(kind, listing.version, namespace, query)) as changes:
+                    async for change in changes:
                         last = None if change.type == "DELETED" else change.object
                         if condition(last):
                             break
         except TimeoutError:
             found = msgspec.json.encode(last).decode()
-            raise TimeoutError(f"{kind} {name} is not as expected after {timeout:.0f}s: {found}") from None
+            raise TimeoutError(f"{kind} {name} is not as expected after {timeout:g}s: {found}") from None
         return last
+
+    async def _endless_watch(
+        self, kind: str, version: str, namespace: str | None, query: Mapping[str, str]
+    ) -> AsyncGenerator[Change, None]:
+        while True:
+            async with contextlib.aclosing(self.watch(kind, version, namespace=namespace, **query)) as changes:
+                async for change in changes:
+                    version = change.object["metadata"]["resourceVersion"]
+                    yield change
 
     @property
     def _opened(self) -> aiohttp.ClientSession:
@@ -230,6 +236,12 @@ class KubeClient:
         if response.status >= 400:
             raise _failure(response.status, answer)
         return msgspec.json.decode(answer, type=Json)
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
+    with contextlib.suppress(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+        while line := await response.content.readline():
+            yield msgspec.json.decode(line, type=Json)
 
 
 def _failure(status: int, body: bytes) -> ApiFailure:

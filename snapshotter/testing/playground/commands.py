@@ -5,30 +5,32 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from snapshotter.testing.playground import demo, interruption, local
+from snapshotter.testing.playground import demo, local
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; the exit code. Bad arguments end the program with 2."""
     parser = _parser()
     own, driver_arguments = _split(arguments)
-    given = parser.parse_args(own)
-    try:
-        if given.command == "demo":
-            if driver_arguments:
-                parser.error("demo takes no arguments for the driver")
-            return _demo(parser, given)
-        local.check_driver_arguments(driver_arguments)
-        return local.run(given.directory, driver_arguments)
-    except interruption.Interrupted as end:
-        return end.exit_code
+    given, unknown = parser.parse_known_args(own)
+    command: argparse.ArgumentParser = given.parser
+    if unknown:
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return int(given.run(command, given, driver_arguments))
 
 
-def _demo(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+def _demo(parser: argparse.ArgumentParser, given: argparse.Namespace, driver_arguments: Sequence[str]) -> int:
+    if driver_arguments:
+        parser.error(f"unrecognized arguments: {' '.join(driver_arguments)}")
     keep: Path | None = given.keep
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         parser.error(f"--keep: {keep} is not an empty directory")
     return demo.run(keep)
+
+
+def _local(_: argparse.ArgumentParser, given: argparse.Namespace, driver_arguments: Sequence[str]) -> int:
+    local.check_driver_arguments(driver_arguments)
+    return local.run(given.directory, driver_arguments)
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"snapshotter {version('snapshotter')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
     showing = commands.add_parser(
         "demo",
         help="show in a few seconds what the sidecar does, and check it",
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="leave logs, kubeconfig and the driver's files in this directory, which must be empty or new",
     )
+    showing.set_defaults(run=_demo, parser=showing)
     staying = commands.add_parser(
         "local",
         help="run the same pieces until Ctrl-C, for kubectl and for your own experiments",
@@ -79,4 +82,5 @@ def _parser() -> argparse.ArgumentParser:
         help="where the driver's volumes and snapshots, the kubeconfig and the logs are; "
         "the driver's are there again the next time (default: %(default)s)",
     )
+    staying.set_defaults(run=_local, parser=staying)
     return parser

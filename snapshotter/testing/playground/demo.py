@@ -43,17 +43,22 @@ ANSWER_HELD_BACK: Final = Fault(match=f"^CreateSnapshot {DOCUMENTS}$", hold="aft
 
 
 def run(keep: Path | None) -> int:
-    """The exit code: 0 when every check held, 1 otherwise. Raises `interruption.Interrupted`.
+    """The exit code: 0 when every check held, 1 otherwise, 128 and the signal's number when a signal ended it.
 
     What the demo leaves is in `keep`. Without it nothing is left, but for the logs of a demo that failed.
     """
     directory = keep or Path(tempfile.mkdtemp(prefix="snapshotter-demo-"))
-    code = 0
+    failed = False
     try:
         with view() as shown:
-            code = interruption.run(_demo(directory, shown))
+            try:
+                code = interruption.run(_demo(directory, shown))
+            except interruption.Interrupted as end:
+                shown.end("Interrupted; everything is stopped.", good=False)
+                return end.exit_code
+        failed = code != 0
     finally:
-        if keep is None and code == 0:
+        if keep is None and not failed:
             shutil.rmtree(directory)
     return code
 

@@ -33,6 +33,8 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
             task.cancel()
 
     for number in SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup: to outlive the terminal is what is wanted
         loop.add_signal_handler(number, stop, number)
     try:
         return await task

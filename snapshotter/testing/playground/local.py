@@ -25,6 +25,10 @@ VOLUME_BYTES: Final = 1 << 20
 
 EXAMPLE: Final = "example"
 
+REQUIRED_OF_DRIVER: Final = ("--socket=socket", "--state=state")
+OURS: Final = ("socket", "state", "name", "admin", "admin_file")
+"""The driver's options that join it to the other pieces."""
+
 
 def default_directory() -> Path:
     """Where programs keep their state by convention."""
@@ -41,7 +45,10 @@ def check_driver_arguments(arguments: Sequence[str]) -> None:
 
     taking = parser()
     taking.prog = "snapshotter local --"
-    taking.parse_args(["--socket=socket", "--state=state", *arguments])
+    ours = taking.parse_args(REQUIRED_OF_DRIVER)
+    given = taking.parse_args([*REQUIRED_OF_DRIVER, *arguments])
+    if taken := [name for name in OURS if getattr(given, name) != getattr(ours, name)]:
+        taking.error(f"set by the playground itself: {', '.join('--' + name.replace('_', '-') for name in taken)}")
 
 
 def run(directory: Path, driver_arguments: Sequence[str]) -> int:
@@ -49,10 +56,13 @@ def run(directory: Path, driver_arguments: Sequence[str]) -> int:
     try:
         return interruption.run(_local(directory, driver_arguments))
     except interruption.Interrupted:
-        sys.stdout.write("Stopped.\n")
+        sys.stdout.write("\nStopped.\n")
         return 0
-    except (PieceFailed, DirectoryInUse, ApiFailure, AdminError, aiohttp.ClientError, OSError) as error:
+    except (PieceFailed, DirectoryInUse, ApiFailure, AdminError, aiohttp.ClientError) as error:
         sys.stderr.write(f"snapshotter: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"snapshotter: {error.filename or directory}: {error.strerror or error}\n")
         return 1
 
 
