@@ -4,10 +4,11 @@ import itertools
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
 import pytest
 
 from snapshotter import names
-from snapshotter.model.content import Content, SnapshotClass
+from snapshotter.model.content import Content, ContentStatus, SnapshotClass
 from snapshotter.plan.content import (
     Action,
     CheckSnapshot,
@@ -28,6 +29,8 @@ from snapshotter.plan.content import (
     lane,
     may_delete,
     next_action,
+    waits_for_controller,
+    waits_for_cut,
     worth_a_look,
 )
 from snapshotter.plan.create import Naming
@@ -139,6 +142,9 @@ CREATING = {
         content(),
         CreateSnapshot("cut-11111111", "vol-1"),
         terms=terms(naming=Naming("cut", 8)),
+    ),
+    "what we cut is asked for again, whatever group the driver puts it into": Case(
+        content(handle="snap-1", group_handle="group-1", ready=False), CREATE, terms=terms(can_list=False)
     ),
     "an empty handle in status is none": Case(content(handle="", ready=False), CREATE),
 }
@@ -266,6 +272,9 @@ CHECKING = {
         CheckSnapshot("snap-1", SECRET),
         None,
     ),
+    "a class for another driver is a mistake of an import as well (case 74)": Case(
+        content(imported="snap-1"), Refuse(Step.CHECK, FOREIGN_CLASS), snapshot_class(driver="other.example.com")
+    ),
     "an import that is being deleted is looked up until the controller has marked it": Case(
         content(imported="snap-1", deleting=True), CheckSnapshot("snap-1")
     ),
@@ -292,8 +301,20 @@ DELETING = {
         content(being_created=True, deleting=True, being_deleted=True), CREATE
     ),
     "once it has an answer it is deleted by the handle (case 30)": Case(
-        content(being_created=True, deleting=True, being_deleted=True, handle="snap-1", ready=False),
-        DeleteSnapshot("snap-1"),
+        content(deleting=True, being_deleted=True, handle="snap-1", ready=False), DeleteSnapshot("snap-1")
+    ),
+    "the mark goes first, or it would say that a cut has no answer yet (case 30)": Case(
+        content(being_created=True, deleting=True, being_deleted=True, handle="snap-1", ready=False), Unmark()
+    ),
+    "nothing is cut for a content that our finalizer cannot keep any more": Case(
+        content(deleting=True, finalizers=()), Wait(BLOCKER)
+    ),
+    "a cut without an answer is asked for again all the same": Case(
+        content(deleting=True, being_created=True, finalizers=()), CREATE
+    ),
+    "a mark on a member holds nothing up, for members are not cut": Case(
+        content(member_of="group-1", class_name=None, being_created=True, deleting=True, being_deleted=True),
+        Release(),
     ),
     "once it is certain that nothing was cut it goes (case 31)": Case(
         content(deleting=True, being_deleted=True, error="no", ready=False), Release()
@@ -436,8 +457,23 @@ def test_no_snapshot_of_unknown_fate_is_let_go() -> None:
                 given.spec.deletion_policy == "Delete" and given.marked_as_being_deleted and not given.has_group_handle
             )
             assert not (given.handle is not None and to_be_deleted)
-            if given.volume is not None:
+            if given.volume is not None and not given.is_group_member:
                 assert not (given.marked_as_being_created and given.handle is None)
+
+
+def test_what_is_deleted_on_the_storage_is_not_made_again() -> None:
+    """Promise 1: also when the process dies right after the status has been cleared."""
+    for given in every_content():
+        if isinstance(next_action(given, CLASS, TERMS), DeleteSnapshot):
+            gone = msgspec.structs.replace(given, written_status=ContentStatus())
+            assert next_action(gone, CLASS, TERMS) == (Release() if given.protected else Settle())
+
+
+def test_only_imports_are_taken_on_trust() -> None:
+    """Promise 9: what we cut is ready when the driver says so."""
+    for given in every_content():
+        if isinstance(next_action(given, CLASS, terms(can_list=False)), TrustSnapshot):
+            assert given.imported_handle is not None
 
 
 def test_every_deletion_that_waits_names_its_blocker() -> None:
@@ -478,6 +514,31 @@ def test_a_content_may_be_deleted(given: Content, expected: bool) -> None:
     assert may_delete(given) is expected
 
 
+HELD_BACK: dict[str, tuple[Content, bool, bool]] = {
+    "a content that nobody deletes waits for nothing": (content(being_created=True), False, False),
+    "the controller has not marked it": (content(handle="snap-1", deleting=True), True, False),
+    "the cut has no answer": (content(being_created=True, deleting=True, being_deleted=True), False, True),
+    "the controller comes before the cut": (content(being_created=True, deleting=True), True, False),
+    "an import that was never bound waits for nothing": (
+        content(imported="snap-1", ref_uid="", deleting=True),
+        False,
+        False,
+    ),
+    "what is to be deleted now waits for nothing": (
+        content(handle="snap-1", deleting=True, being_deleted=True),
+        False,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "controller", "cut"), HELD_BACK.values(), ids=HELD_BACK.keys())
+def test_a_deletion_is_held_back_by_the_controller_or_by_a_cut(given: Content, controller: bool, cut: bool) -> None:
+    """Promise 7."""
+    assert waits_for_controller(given) == (BLOCKER if controller else None)
+    assert waits_for_cut(given) is cut
+
+
 OURS = {
     "a volume to cut": (content(), True),
     "a snapshot to import": (content(imported="snap-1"), True),
@@ -494,8 +555,16 @@ def test_a_content_is_ours(given: Content, expected: bool) -> None:
 
 MADE_BY_OTHERS = {
     "an import": (content(imported="snap-1"), True),
-    "a member of which the handle is recorded": (content(handle="snap-1", group_handle="group-1"), True),
-    "not a member without a handle": (content(group_handle="group-1"), False),
+    "a member of which the handle is recorded": (
+        content(member_of="group-1", handle="snap-1", group_handle="group-1"),
+        True,
+    ),
+    "not a member without a handle": (content(member_of="group-1", group_handle="group-1"), False),
+    "not a member without its group's handle": (content(member_of="group-1", handle="snap-1"), False),
+    "not what we cut, whatever group the driver puts it into": (
+        content(handle="snap-1", group_handle="group-1"),
+        False,
+    ),
     "not what we cut": (content(handle="snap-1"), False),
 }
 
@@ -530,6 +599,9 @@ CHANGES = {
         content(handle="snap-1", ready=True),
         content(handle="snap-1", ready=True, class_name="class-2"),
         False,
+    ),
+    "the class name, while the cut is not ready (case 66)": Change(
+        content(handle="snap-1", ready=False, class_name="class-0"), CUT, True
     ),
     "a secret's annotations (case 66)": Change(content(), content(annotations=ANNOTATED), True),
     "the controller's mark, before anybody deletes (case 66)": Change(

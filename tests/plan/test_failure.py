@@ -83,6 +83,11 @@ def test_a_message_says_that_a_deletion_waits() -> None:
     assert text.endswith("(attempt 1, next in 1s; the deletion waits for it)")
 
 
+def test_a_deletion_that_waits_for_the_controller_does_not_wait_for_the_cut() -> None:
+    text = message(content(deleting=True), Step.CREATE, 'volume "vol-1"', "Unavailable: no", attempt=1, retry_in=1)
+    assert text.endswith("(attempt 1, next in 1s)")
+
+
 def test_a_failed_deletion_does_not_wait_for_itself() -> None:
     deleting = content(deleting=True, being_deleted=True, handle="snap-1")
     text = message(deleting, Step.DELETE, 'snapshot "snap-1"', "Internal: in use", attempt=1, retry_in=1)
@@ -109,7 +114,7 @@ def test_any_text_is_one_line_of_bounded_length(text: str) -> None:
 @given(st.text(max_size=5000), st.integers(min_value=1, max_value=10**6))
 def test_a_message_with_usual_names_fits_into_an_event(cause: str, attempt: int) -> None:
     ascii_cause = cause.encode("ascii", "replace").decode()
-    deleting = content(deleting=True)
+    deleting = content(deleting=True, being_deleted=True, being_created=True)
     text = message(deleting, Step.CHECK, f'snapshot "{"s" * 128}"', ascii_cause, attempt=attempt, retry_in=300.0)
     assert len(text.encode()) <= 1024
 

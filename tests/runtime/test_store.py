@@ -1,0 +1,108 @@
+"""The last known state of objects: never older than what was once known."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapshotter.runtime.store import Store, is_newer
+from tests.runtime.things import Thing, thing
+
+NEWER = {
+    "a later number": ("2", "1", True),
+    "the same number": ("1", "1", False),
+    "an earlier number": ("1", "2", False),
+    "numbers are compared as numbers (case 68)": ("10", "2", True),
+    "an earlier number of more digits": ("2", "10", False),
+    "leading zeros mean nothing": ("010", "10", False),
+    "numbers beyond 64 bits": (str(2**80 + 1), str(2**80), True),
+    "what is not a number, after one (case 69)": ("xxx", "1", True),
+    "a number after what is not one": ("1", "xxx", True),
+    "the same, not a number": ("xxx", "xxx", False),
+    "another, not a number": ("yyy", "xxx", True),
+    "a version where none was": ("1", "", True),
+    "no version where one was": ("", "1", True),
+    "a negative number is not a version": ("-1", "1", True),
+}
+
+
+@pytest.mark.parametrize(("new", "old", "expected"), NEWER.values(), ids=NEWER.keys())
+def test_a_version_is_newer(new: str, old: str, expected: bool) -> None:
+    assert is_newer(new, old) is expected
+
+
+def filled(*things: Thing) -> Store[Thing]:
+    store: Store[Thing] = Store()
+    for item in things:
+        store.put(item)
+    return store
+
+
+def test_versions_are_taken_in_as_they_grow() -> None:
+    """Case 68."""
+    store = filled()
+    assert [store.put(thing("a", version)) for version in (1, 1, 2, 1, 10)] == [True, False, True, False, True]
+    assert store.get("a") == thing("a", 10)
+
+
+@given(st.lists(st.integers(min_value=0, max_value=20), min_size=1))
+def test_the_newest_version_stays_whatever_the_order(versions: list[int]) -> None:
+    store = filled(*(thing("a", version) for version in versions))
+    assert store.get("a") == thing("a", max(versions))
+
+
+def test_objects_are_told_apart_by_name() -> None:
+    store = filled(thing("a", 5), thing("b", 3))
+    assert store.names() == {"a", "b"}
+    assert len(store) == 2
+    assert sorted(store, key=lambda item: item.name) == [thing("a", 5), thing("b", 3)]
+    assert store.select(lambda item: item.version == "3") == [thing("b", 3)]
+    assert store.get("c") is None
+
+
+def test_the_store_may_change_while_it_is_walked() -> None:
+    store = filled(thing("a", 1), thing("b", 1))
+    for item in store:
+        store.remove(item.name)
+    assert len(store) == 0
+
+
+def test_what_is_removed_is_given_back_once() -> None:
+    """Case 70."""
+    store = filled(thing("a", 1))
+    assert store.remove("a") == thing("a", 1)
+    assert store.remove("a") is None
+
+
+RECORDED: dict[str, tuple[Thing | None, Thing, Thing | None]] = {
+    "what was written takes the place of what was known": (thing("a", 1), thing("a", 2), thing("a", 2)),
+    "an answer that is late does not undo what came after": (thing("a", 3), thing("a", 2), thing("a", 3)),
+    "an object that is gone stays away": (None, thing("a", 2), None),
+    "an object that lost its last finalizer is gone": (
+        thing("a", 1, deleting=True),
+        thing("a", 1, deleting=True, finalizers=()),
+        None,
+    ),
+    "an object that has other finalizers stays": (
+        thing("a", 1, deleting=True, finalizers=("f", "g")),
+        thing("a", 2, deleting=True, finalizers=("g",)),
+        thing("a", 2, deleting=True, finalizers=("g",)),
+    ),
+    "an object without finalizers that nobody deletes stays": (
+        thing("a", 1),
+        thing("a", 2, finalizers=()),
+        thing("a", 2, finalizers=()),
+    ),
+}
+
+
+@pytest.mark.parametrize(("known", "written", "expected"), RECORDED.values(), ids=RECORDED.keys())
+def test_an_answer_to_a_write_of_ours_is_taken_in(known: Thing | None, written: Thing, expected: Thing | None) -> None:
+    store = filled(*([known] if known else []))
+    store.record(written)
+    assert store.get("a") == expected
+
+
+def test_a_late_answer_about_an_object_that_is_gone_does_not_touch_its_successor() -> None:
+    store = filled(thing("a", 9, uid="second"))
+    store.record(thing("a", 5, uid="first", deleting=True, finalizers=()))
+    assert store.get("a") == thing("a", 9, uid="second")
