@@ -74,9 +74,10 @@ def _state(metadata: Json, status: Json) -> State:
 class Board:
     """The rows by the contents' names, in the order in which they came. Rows of deleted contents stay."""
 
-    def __init__(self, changed: Callable[[Row], None]) -> None:
+    def __init__(self, changed: Callable[[Row], None], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._rows: dict[str, Row] = {}
         self._tell = changed
+        self._patience_seconds = patience_seconds
         self._changed = asyncio.Event()
 
     @property
@@ -95,7 +96,7 @@ class Board:
     async def until(self, name: str, *states: State) -> Row:
         """The content's row once it is in one of these states. Raises `NotSeen`."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 while (row := self._rows.get(name)) is None or row.state not in states:
                     self._changed.clear()
                     await self._changed.wait()
@@ -104,7 +105,9 @@ class Board:
             last = self._rows.get(name)
             found = "is not there" if last is None else f'is "{last.state}"'
             because = f": {last.error}" if last is not None and last.error else ""
-            raise NotSeen(f'{name} {found} after {PATIENCE_SECONDS:.0f}s instead of "{states[0]}"{because}') from None
+            raise NotSeen(
+                f'{name} {found} after {self._patience_seconds:g}s instead of "{states[0]}"{because}'
+            ) from None
 
     def _learn(self, change: Change) -> None:
         row = row_of(change.object)
