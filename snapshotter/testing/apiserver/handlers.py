@@ -1,33 +1,26 @@
 """Requests over HTTP: each is matched with its fault, answered, and recorded."""
 
 import itertools
-import random
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from snapshotter.testing.admin import json_response
+from snapshotter.testing.apiserver.calls import Call, Cut, fail
 from snapshotter.testing.apiserver.lists import page
 from snapshotter.testing.apiserver.meta import meta_answer, review_answer
 from snapshotter.testing.apiserver.presentation import Presentation, form_of
-from snapshotter.testing.apiserver.registry import PATCH_TYPES, Outcome, Registry, Target, WriteOptions
+from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.requests import (
     PathNotFound,
-    Place,
     Record,
-    Start,
     check_formats,
     decoded,
     delete_options,
-    is_true,
     place_of,
-    start_of,
     target_of,
     verb_of,
-    whole_number,
     write_options,
 )
 from snapshotter.testing.apiserver.selection import selection_of
@@ -35,38 +28,18 @@ from snapshotter.testing.apiserver.status import (
     ApiError,
     Json,
     bad_request,
-    expired,
-    from_code,
     method_not_allowed,
     unsupported_media_type,
 )
-from snapshotter.testing.apiserver.store import Expired, Store, Stored
-from snapshotter.testing.apiserver.watching import Pace, Watch, Watches, abort, error_line, line
-from snapshotter.testing.faults import Active, Faults, Moment
+from snapshotter.testing.apiserver.store import Store, Stored
+from snapshotter.testing.apiserver.targets import PATCH_TYPES, Outcome, Target, WriteOptions
+from snapshotter.testing.apiserver.watch_requests import WatchRequests
+from snapshotter.testing.apiserver.watching import Watches, abort
+from snapshotter.testing.faults import Active, Faults
 
 _JSON = "application/json"
 _MOST_RECORDS = 200_000
 """So many requests are kept; then the older half is forgotten."""
-_USUAL_TIMEOUT = (1800.0, 3600.0)
-"""Seconds after which a watch ends that states no timeout; a random time between the two."""
-
-
-class Cut(Exception):
-    """The connection is to be reset without an answer."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A request that is being answered."""
-
-    request: web.Request
-    body: bytes
-    place: Place | None
-    verb: str
-    number: int
-    arrived: float
-    warnings: list[str] = field(default_factory=list)
-    is_recorded: bool = False
 
 
 class Handlers:
@@ -77,8 +50,7 @@ class Handlers:
         self._registry = registry
         self._store: Store = registry.store
         self._faults = faults
-        self._watches = watches
-        self._bookmark_seconds = bookmark_seconds
+        self._watch_requests = WatchRequests(registry.store, faults, watches, bookmark_seconds)
         self._numbers = itertools.count(1)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -123,21 +95,18 @@ class Handlers:
         active = self._faults.match(f"{call.verb} {call.request.path}")
         try:
             await self._faults.pause(active, "before")
-            _fail(active, "before")
+            fail(active, "before")
             if call.verb == "WATCH":
                 return await self._watch(call, active)
             response = self._serve(call)
             await self._faults.pause(active, "after")
-            _fail(active, "after")
+            fail(active, "after")
         except ApiError as error:
             response = _refusal(error)
         except PathNotFound:
             response = web.Response(status=404, text="404 page not found\n")
-        for warning in call.warnings:
-            response.headers.add("Warning", _warning(warning))
+        call.put_warnings(response)
         return response
-
-    # Single answers.
 
     def _serve(self, call: Call) -> web.Response:
         if call.place is None:
@@ -162,6 +131,11 @@ class Handlers:
                 return self._delete_all(call, target)
             case _:
                 raise method_not_allowed()
+
+    async def _watch(self, call: Call, active: Active | None) -> web.StreamResponse:
+        target = self._target(call)
+        presentation = self._presentation(call, target)
+        return await self._watch_requests.serve(call, target, presentation, active, lambda: self._record(call, 200))
 
     def _target(self, call: Call) -> Target:
         if call.place is None:
@@ -212,8 +186,7 @@ class Handlers:
         return self._written(call, target, self._registry.patch(target, patch_type, patch, self._options(call)))
 
     def _options(self, call: Call) -> WriteOptions:
-        user_agent = call.request.headers.get("User-Agent", "")
-        return write_options(call.request.query, user_agent, call.warnings)
+        return write_options(call.request.query, call.warnings)
 
     def _written(self, call: Call, target: Target, outcome: Outcome) -> web.Response:
         return self._one(call, target, outcome.stored, 201 if outcome.created else 200)
@@ -235,96 +208,11 @@ class Handlers:
             self._registry.delete(Target(target.kind, target.version, *stored.key), options)
         return web.Response(body=self._presentation(call, target).many(found), content_type=_JSON)
 
-    # Watches.
-
-    async def _watch(self, call: Call, active: Active | None) -> web.StreamResponse:
-        target = self._target(call)
-        selection = selection_of(target.kind, target.version, target.namespace, call.request.query)
-        presentation = self._presentation(call, target)
-        start = start_of(call.request.query, self._store)
-        watch = Watch(selection, presentation.events(), start.version, call.request.transport)
-        # Nothing waits between here and the reading of the store, so no change is missed.
-        self._watches.add(target.kind.key, watch)
-        try:
-            initial = self._initial(target, watch, start, presentation)
-            response = await self._begin(call)
-            await self._faults.pause(active, "after")
-            if active is not None and active.fault.error is not None:
-                initial = [error_line(_scripted(active))]
-                watch.end()
-            if active is not None and active.fault.cut == "after":
-                await response.write(b"".join(initial))
-                raise Cut
-            await watch.run(response, initial, self._pace(call, presentation))
-            await response.write_eof()
-        except ConnectionResetError as error:
-            raise Cut from error
-        finally:
-            self._watches.remove(target.kind.key, watch)
-        return response
-
-    def _initial(self, target: Target, watch: Watch, start: Start, presentation: Presentation) -> list[bytes]:
-        """The frames with which a watch begins; what it has missed is offered to it."""
-        if start.lists:
-            lines = watch.lines_of(self._store.all(target.kind.key, watch.namespace))
-            if start.marks_end:
-                mark = presentation.bookmark(self._store.version, ends_initial=True)
-                lines.append(line("BOOKMARK", mark))
-            return lines
-        try:
-            missed = self._store.changes_since(target.kind.key, start.version)
-        except Expired:
-            watch.end()
-            message = f"too old resource version: {start.version} ({self._store.compacted})"
-            return [error_line(expired(message))]
-        for change in missed:
-            watch.offer(change)
-        return []
-
-    async def _begin(self, call: Call) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": _JSON})
-        for warning in call.warnings:
-            response.headers.add("Warning", _warning(warning))
-        response.enable_chunked_encoding()
-        await response.prepare(call.request)
-        self._record(call, 200)
-        return response
-
-    def _pace(self, call: Call, presentation: Presentation) -> Pace:
-        query = call.request.query
-        seconds = whole_number(query, "timeoutSeconds") or random.uniform(*_USUAL_TIMEOUT)  # noqa: S311
-        if not is_true(query, "allowWatchBookmarks"):
-            return Pace(seconds)
-        return Pace(
-            seconds,
-            self._bookmark_seconds,
-            lambda: line("BOOKMARK", presentation.bookmark(self._store.version)),
-        )
-
-
-def _fail(active: Active | None, moment: Moment) -> None:
-    """Cut or refuse the call if its fault says so for this moment."""
-    if active is None:
-        return
-    if active.fault.cut == moment:
-        raise Cut
-    if active.fault.error is not None and active.fault.error_when == moment:
-        raise _scripted(active)
-
-
-def _scripted(active: Active) -> ApiError:
-    code = active.fault.error
-    return from_code(code if isinstance(code, int) else 500, active.message, active.fault.headers)
-
 
 def _refusal(error: ApiError) -> web.Response:
     response = json_response(error.body(), error.code)
     response.headers.update(error.headers)
     return response
-
-
-def _warning(text: str) -> str:
-    return f"299 - {msgspec.json.encode(text).decode()}"
 
 
 def _object(call: Call, target: Target) -> Json:

@@ -12,9 +12,10 @@ from snapshotter.testing.apiserver.builtin import PROTECTION_FINALIZERS
 from snapshotter.testing.apiserver.definitions import CLEANUP_FINALIZER
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
-from snapshotter.testing.apiserver.registry import DeleteOptions, Registry, Target
+from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.status import ApiError, Json
 from snapshotter.testing.apiserver.store import Change, Key, Resource, Stored
+from snapshotter.testing.apiserver.targets import DeleteOptions, Target
 
 _NAMESPACES = ("", "namespaces")
 _DEFINITIONS = (CRD_GROUP, CRD_PLURAL)

@@ -45,7 +45,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind with its versions. `spec_fields` are those whose change counts as a new generation."""
+    """A kind with its versions."""
 
     group: str
     plural: str
@@ -60,7 +60,9 @@ class Kind:
     is_custom: bool
     conversion: Json
     unconditional_update: bool = False
+    """Whether an update need not state the version that it builds on."""
     returns_deleted: bool = False
+    """Whether a deletion answers with the object rather than with a Status."""
     keeps_generation: bool = True
 
     @property
@@ -219,7 +221,8 @@ def with_object_members(source: Mapping[str, Any]) -> Json:
 @cache
 def _shipped() -> Json:
     text = resources.files(__package__).joinpath("builtin.yaml").read_text()
-    loaded = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loaded = yaml.load(text, loader)  # noqa: S506 - both are safe
     return cast("Json", loaded)
 
 

@@ -21,8 +21,8 @@ from snapshotter.testing.apiserver.status import (
 )
 from snapshotter.testing.apiserver.store import Expired, Key, Resource, Store, Stored
 
-_EXPIRED_TOKEN = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list "  # noqa: S105
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list "
     "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
     "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
     "modified, or deleted between the time the first chunk was returned and now may show up in the list."
@@ -89,7 +89,7 @@ def page(store: Store, resource: Resource, selection: Selection, query: Mapping[
         if after is None:
             raise expired(f"The resourceVersion for the provided list is too old: {version}") from error
         anew = Token(store.version, *after).encode()
-        raise expired(_EXPIRED_TOKEN, {"continue": anew}) from error
+        raise expired(_TOO_OLD, {"continue": anew}) from error
     items = [item for item in everything if (after is None or item.key > after) and selection.matches(item)]
     if not limit or len(items) <= limit:
         return Page(items, version)

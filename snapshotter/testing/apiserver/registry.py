@@ -6,16 +6,24 @@ Each operation runs whole, without waiting, so that nobody sees or disturbs half
 import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
 
 from snapshotter.testing.apiserver import apply, builtin
+from snapshotter.testing.apiserver.checks import (
+    check_name,
+    check_namespace,
+    check_patch_shape,
+    check_preconditions,
+    check_uid,
+    check_version,
+)
 from snapshotter.testing.apiserver.conversion import converted, served
 from snapshotter.testing.apiserver.decoding import DecodeError, check_identity, complete
 from snapshotter.testing.apiserver.json_tree import same
-from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version
+from snapshotter.testing.apiserver.kinds import Catalogue, Version
 from snapshotter.testing.apiserver.metadata import (
     broken_metadata,
     broken_name,
@@ -35,77 +43,23 @@ from snapshotter.testing.apiserver.status import (
     Subject,
     already_exists,
     bad_request,
-    conflict,
     forbidden,
     invalid,
     not_found,
-    precondition_failed,
-    stale,
     unprocessable_patch,
     unsupported_media_type,
 )
-from snapshotter.testing.apiserver.store import Key, Store, Stored
-
-FieldValidation = Literal["Ignore", "Warn", "Strict"]
-Propagation = Literal["Background", "Foreground", "Orphan"]
-PatchType = Literal["json", "merge", "strategic", "apply"]
-
-PATCH_TYPES: dict[str, PatchType] = {
-    "application/json-patch+json": "json",
-    "application/merge-patch+json": "merge",
-    "application/apply-patch+yaml": "apply",
-    "application/strategic-merge-patch+json": "strategic",
-}
+from snapshotter.testing.apiserver.store import Store, Stored
+from snapshotter.testing.apiserver.targets import (
+    PATCH_TYPES,
+    DeleteOptions,
+    Outcome,
+    PatchType,
+    Target,
+    WriteOptions,
+)
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request is about. `name` is empty for a collection."""
-
-    kind: Kind
-    version: Version
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
-
-    @property
-    def key(self) -> Key:
-        return self.namespace, self.name
-
-    @property
-    def subject(self) -> Subject:
-        return self.kind.subject(self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """What a writer may ask for beside its object."""
-
-    dry_run: bool = False
-    validation: FieldValidation = "Warn"
-    manager: str = ""
-    force: bool = False
-    warnings: list[str] = field(default_factory=list)
-    """Takes what the writer should know, also when the write is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
-    dry_run: bool = False
-    propagation: Propagation = "Background"
-    uid: str | None = None
-    resource_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a write came to: the object in its storage version."""
-
-    stored: Stored
-    created: bool = False
-    gone: bool = False
 
 
 class Registry:
@@ -126,7 +80,7 @@ class Registry:
         """Create the object in the collection that the target names."""
         self._decode(target, body, options)
         kind, metadata = target.kind, body["metadata"]
-        _check_namespace(target, metadata)
+        check_namespace(target, metadata)
         tidy(metadata)
         if metadata.pop("resourceVersion", None):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -146,20 +100,17 @@ class Registry:
         """Put the object in the place of the one that is there."""
         self._decode(target, body, options)
         metadata = body["metadata"]
-        _check_name(target, metadata)
-        _check_namespace(target, metadata)
+        check_name(target, metadata)
+        check_namespace(target, metadata)
         old = self.read(target)
-        uid = old.object["metadata"]["uid"]
-        if (metadata.get("uid") or uid) != uid:
-            detail = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
-            raise conflict(target.subject, detail)
+        check_uid(target, metadata, old)
         return self._change(target, body, old, options)
 
     def patch(self, target: Target, patch_type: PatchType, patch: Any, options: WriteOptions) -> Outcome:
         """Change the object as the patch says; an apply patch creates it where it is absent."""
         if patch_type == "strategic" and target.kind.is_custom:
             raise unsupported_media_type([name for name, known in PATCH_TYPES.items() if known != "strategic"])
-        _check_patch_shape(patch_type, patch)
+        check_patch_shape(patch_type, patch)
         if patch_type == "apply":
             return self._apply(target, patch, options)
         old = self.read(target)
@@ -173,7 +124,7 @@ class Registry:
     def delete(self, target: Target, options: DeleteOptions) -> Outcome:
         """Delete the object, or mark it as terminating while finalizers hold it."""
         old = self.read(target)
-        _check_preconditions(target, old, options)
+        check_preconditions(target, old, options)
         obj = old.fresh()
         metadata = obj["metadata"]
         if is_terminating(obj):
@@ -220,8 +171,8 @@ class Registry:
         except DecodeError as error:
             cause = Cause("patch", "FieldValueInvalid", str(error), value=original.decode())
             raise invalid(Subject("", "", ""), [cause]) from error
-        _check_name(target, body["metadata"])
-        _check_namespace(target, body["metadata"])
+        check_name(target, body["metadata"])
+        check_namespace(target, body["metadata"])
         return self._change(target, body, old, options)
 
     def _begin(self, target: Target, metadata: Json) -> None:
@@ -252,14 +203,7 @@ class Registry:
     def _change(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Store `body`, which is in the version of the request, in the place of `old`."""
         earlier = served(old, target.kind, target.version)
-        version = body["metadata"].pop("resourceVersion", None)
-        if version in (None, "", "0"):
-            if not target.kind.unconditional_update:
-                detail = "must be specified for an update"
-                cause = Cause("metadata.resourceVersion", "FieldValueInvalid", detail, value=0)
-                raise invalid(replace(target.subject, kind=target.kind.plural), [cause])
-        elif version != str(old.version):
-            raise stale(target.subject)
+        check_version(target, body["metadata"], old)
         if target.subresource:
             body = _with_new_status(body, converted(old.fresh(), target.kind, target.version))
         elif target.version.has_status and "status" in earlier:
@@ -327,7 +271,7 @@ class Registry:
         if not isinstance(wanted.setdefault("metadata", {}), dict):
             raise bad_request("metadata must be an object")
         wanted["metadata"].setdefault("name", target.name)
-        _check_name(target, wanted["metadata"])
+        check_name(target, wanted["metadata"])
         old = self.store.get(target.kind.key, target.key)
         if old is None and target.subresource:
             raise not_found(target.subject)
@@ -359,26 +303,6 @@ def _warn(options: WriteOptions, dropped: Iterable[str]) -> None:
         options.warnings.extend(f'unknown field "{path}"' for path in dropped)
 
 
-def _check_name(target: Target, metadata: Json) -> None:
-    if not metadata.get("name"):
-        raise bad_request(
-            f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
-        )
-    if metadata["name"] != target.name:
-        raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
-        )
-
-
-def _check_namespace(target: Target, metadata: Json) -> None:
-    if not target.kind.namespaced:
-        metadata.pop("namespace", None)
-    elif (metadata.get("namespace") or target.namespace) != target.namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    else:
-        metadata["namespace"] = target.namespace
-
-
 def _patched_tree(
     patch_type: Literal["json", "merge", "strategic"], current: Json, patch: Any, version: Version
 ) -> Json:
@@ -392,33 +316,6 @@ def _within_status(cause: Cause) -> Cause:
     """The texts of a write to `/status` name the field as seen from there."""
     inner = cause.field.removeprefix("status").removeprefix(".")
     return replace(cause, detail=cause.detail.replace(f"{cause.field} in body", f"{inner} in body"))
-
-
-def _check_patch_shape(patch_type: PatchType, patch: Any) -> None:
-    if patch_type == "json" and not isinstance(patch, list):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
-        )
-    if patch_type != "json" and not isinstance(patch, dict):
-        raise bad_request(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        )
-
-
-def _check_preconditions(target: Target, old: Stored, options: DeleteOptions) -> None:
-    uid = old.object["metadata"]["uid"]
-    if options.uid is not None and options.uid != uid:
-        detail = (
-            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
-            "The object might have been deleted and then recreated"
-        )
-        raise precondition_failed(target.subject, detail)
-    if options.resource_version is not None and options.resource_version != str(old.version):
-        detail = (
-            f"the ResourceVersion in the precondition ({options.resource_version}) does not match "
-            f"the ResourceVersion in record ({old.version}). The object might have been modified"
-        )
-        raise precondition_failed(target.subject, detail)
 
 
 def _add_propagation_finalizer(metadata: Json, options: DeleteOptions) -> None:

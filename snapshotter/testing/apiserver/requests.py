@@ -9,7 +9,6 @@ import yaml
 
 from snapshotter.testing.apiserver import protobuf
 from snapshotter.testing.apiserver.kinds import Catalogue
-from snapshotter.testing.apiserver.registry import DeleteOptions, FieldValidation, Propagation, Target, WriteOptions
 from snapshotter.testing.apiserver.status import (
     Cause,
     Subject,
@@ -20,6 +19,13 @@ from snapshotter.testing.apiserver.status import (
     unsupported_media_type,
 )
 from snapshotter.testing.apiserver.store import Store
+from snapshotter.testing.apiserver.targets import (
+    DeleteOptions,
+    FieldValidation,
+    Propagation,
+    Target,
+    WriteOptions,
+)
 
 _SUBRESOURCES = ("status",)
 _BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
@@ -150,15 +156,14 @@ def decoded(body: bytes, kind: str) -> Any:
     return value
 
 
-def write_options(query: Mapping[str, str], user_agent: str, warnings: list[str]) -> WriteOptions:
+def write_options(query: Mapping[str, str], warnings: list[str]) -> WriteOptions:
     """The options of a write, which puts its warnings into the list. Raises `ApiError` 400."""
     validation = query.get("fieldValidation") or "Warn"
     _check_option("fieldValidation", validation, ("Ignore", "Strict", "Warn"))
-    manager = query.get("fieldManager") or user_agent.partition("/")[0]
     return WriteOptions(
         dry_run=_dry_run(query.get("dryRun")),
         validation=cast("FieldValidation", validation),
-        manager=manager,
+        manager=query.get("fieldManager", ""),
         force=is_true(query, "force"),
         warnings=warnings,
     )

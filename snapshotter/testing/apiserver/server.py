@@ -14,10 +14,11 @@ from snapshotter.testing.admin import PREFIX, admin_routes, json_response
 from snapshotter.testing.apiserver.handlers import Handlers
 from snapshotter.testing.apiserver.housekeeping import Housekeeping
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Catalogue, builtin_kinds, from_definition
-from snapshotter.testing.apiserver.registry import Registry, Target, WriteOptions
+from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.requests import Record
 from snapshotter.testing.apiserver.status import Json
 from snapshotter.testing.apiserver.store import Change, Resource, Store
+from snapshotter.testing.apiserver.targets import Target, WriteOptions
 from snapshotter.testing.apiserver.watching import Watches
 from snapshotter.testing.faults import Faults
 
