@@ -73,6 +73,11 @@ def broken(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> 
         yield Cause("metadata.name", "FieldValueInvalid", detail, value=definition["metadata"]["name"])
     if _is_protected(spec["group"]):
         yield from _broken_approval(definition)
+    strategy = spec.get("conversion", {}).get("strategy")
+    if strategy != "None":
+        # Conversion by a webhook has its place in `conversion`, but nobody asks a webhook yet.
+        detail = 'supported values: "None"'
+        yield Cause("spec.conversion.strategy", "FieldValueNotSupported", detail, value=strategy)
     if earlier is not None:
         for path in (("group",), ("scope",), ("names", "kind"), ("names", "plural")):
             if _at(spec, path) != _at(earlier["spec"], path):

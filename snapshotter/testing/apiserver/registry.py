@@ -63,7 +63,7 @@ _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class Registry:
-    """The objects behind their rules. All methods raise `ApiError`."""
+    """The objects behind their rules. All methods raise `ApiError`, and own the bodies that they are given."""
 
     def __init__(self, store: Store, catalogue: Catalogue, clock: Callable[[], float]) -> None:
         self.store = store

@@ -13,6 +13,7 @@ from aiohttp import web
 from snapshotter.testing.admin import PREFIX, admin_routes, json_response
 from snapshotter.testing.apiserver.handlers import Handlers
 from snapshotter.testing.apiserver.housekeeping import Housekeeping
+from snapshotter.testing.apiserver.json_tree import copied
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Catalogue, builtin_kinds, from_definition
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.requests import Record
@@ -138,7 +139,7 @@ class ApiServer:
     def create(self, plural: str, body: Json, namespace: str = "") -> Json:
         """Create an object past HTTP, in the storage version of its kind. Raises `ApiError`."""
         kind = self._catalogue.of_plural(plural)
-        body = {"apiVersion": kind.api_version(kind.storage_version), "kind": kind.kind, **body}
+        body = {"apiVersion": kind.api_version(kind.storage_version), "kind": kind.kind, **copied(body)}
         target = Target(kind, kind.storage, namespace)
         return self._registry.create(target, body, WriteOptions()).stored.fresh()
 
