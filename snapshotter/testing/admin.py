@@ -157,7 +157,10 @@ class Admin:
 
 
 def _whole(values: Mapping[str, str], name: str) -> int:
-    return int(_number(values, name, 0))
+    try:
+        return int(values.get(name, 0))
+    except ValueError as error:
+        raise _refused(f"{name}: {error}") from error
 
 
 def _number(values: Mapping[str, str], name: str, default: float) -> float:

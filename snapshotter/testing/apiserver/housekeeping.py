@@ -31,8 +31,8 @@ class Housekeeping:
         self._store = registry.store
         self._dependents: dict[str, set[tuple[Resource, Key]]] = {}
         """The objects that name an owner, by the owner's uid."""
-        self._uids: set[str] = set()
-        """The uids of all objects that exist."""
+        self._places: dict[str, tuple[Resource, Key]] = {}
+        """Where the object of a uid is; all that exist."""
         self._due: dict[tuple[Resource, Key], None] = {}
         """Objects to look at, in the order in which they came up."""
         self._wake = asyncio.Event()
@@ -44,13 +44,14 @@ class Housekeeping:
         owners = _owners(change.new)
         place = (resource, change.new.key)
         if change.type == "DELETED":
-            self._uids.discard(uid)
+            self._places.pop(uid, None)
             self._look_at(*self._dependents.pop(uid, ()))
             for owner in owners:
                 self._dependents.get(owner["uid"], set()).discard(place)
-                self._look_at(*self._owner_in_deletion(owner["uid"]))
+                if owner["uid"] in self._places:  # it may be waiting for its dependents
+                    self._look_at(self._places[owner["uid"]])
         else:
-            self._uids.add(uid)
+            self._places[uid] = place
             for owner in owners:
                 self._dependents.setdefault(owner["uid"], set()).add(place)
             if owners or is_terminating(change.new.object):
@@ -63,13 +64,6 @@ class Housekeeping:
             self._due[place] = None
         if self._due:
             self._wake.set()
-
-    def _owner_in_deletion(self, uid: str) -> Iterator[tuple[Resource, Key]]:
-        """The owner of that uid, if it waits for its dependents."""
-        for resource in self._store.resources():
-            for stored in self._store.all(resource):
-                if stored.object["metadata"]["uid"] == uid and is_terminating(stored.object):
-                    yield resource, stored.key
 
     def _containers(self, resource: Resource, stored: Stored) -> Iterator[tuple[Resource, Key]]:
         """The namespace and the definition of an object: they may be waiting for it to go."""
@@ -110,7 +104,7 @@ class Housekeeping:
 
     def _is_gone(self, owner: Json) -> bool:
         """Owners of kinds that are not served count as being there."""
-        return owner["uid"] not in self._uids and self._is_served(owner["apiVersion"], owner["kind"])
+        return owner["uid"] not in self._places and self._is_served(owner["apiVersion"], owner["kind"])
 
     def _is_served(self, api_version: str, kind: str) -> bool:
         group = api_version.rpartition("/")[0]
