@@ -130,7 +130,7 @@ class Admin:
         """The names of the calls that wait because of a `hold`."""
         return cast("list[str]", await self._ask("GET", "/held"))
 
-    async def wait_for_held(self, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - the far side waits
+    async def wait_for_held(self, count: int = 1, timeout: float = 10.0) -> None:
         """Return once so many calls are held; `AdminError` after `timeout` seconds."""
         await self._ask("GET", f"/held?wait={count}&timeout={timeout}", timeout_seconds=timeout + 5)
 
