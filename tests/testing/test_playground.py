@@ -1,4 +1,4 @@
-"""The playground: its pieces started and joined, killed and started again, missed when they die; what is shown of it."""
+"""The playground: its pieces started, joined, killed and started again, missed when they die; what is shown of it."""
 
 import asyncio
 import os
