@@ -72,7 +72,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # Nobody knows the `_created` series, and they would double the number of counters.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         ProcessCollector(registry=registry)
         self.operations = Histogram(

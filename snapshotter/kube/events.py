@@ -10,13 +10,16 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from snapshotter.kube.connection import MERGE_PATCH, Connection
-from snapshotter.kube.errors import ApiError, NotFound
+from snapshotter.kube.errors import ApiError, Conflict, NotFound
 from snapshotter.kube.kinds import Kind
+from snapshotter.kube.patience import persistently
 
 log = structlog.get_logger(__name__)
 
 LONGEST_MESSAGE = 1024
 """Characters of an event's message that the API server accepts."""
+LONGEST_NAME = 253
+"""Characters of an object's name."""
 MOST_REMEMBERED = 4096
 """Events that can be counted up; older ones are begun anew."""
 MOST_WAITING = 1000
@@ -108,11 +111,12 @@ class Events:
     async def _count_up(self, sent: _Sent, event: _Event) -> None:
         patch = {"count": sent.count + 1, "lastTimestamp": event.at, "message": event.message}
         path = f"/api/v1/namespaces/{NAMESPACE}/events/{sent.name}"
-        await self._connection.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        await persistently(lambda: self._connection.request("PATCH", path, body=patch, content_type=MERGE_PATCH))
         sent.count += 1
 
     async def _begin(self, event: _Event) -> str:
-        name = f"{event.involved['name']}.{time.time_ns():x}"
+        suffix = f".{time.time_ns():x}"
+        name = event.involved["name"][: LONGEST_NAME - len(suffix)] + suffix
         body = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -127,5 +131,9 @@ class Events:
             "firstTimestamp": event.at,
             "lastTimestamp": event.at,
         }
-        await self._connection.request("POST", f"/api/v1/namespaces/{NAMESPACE}/events", body=body)
+        path = f"/api/v1/namespaces/{NAMESPACE}/events"
+        try:
+            await persistently(lambda: self._connection.request("POST", path, body=body))
+        except Conflict:
+            log.debug("event had been sent", name=name)  # by a request that was not answered
         return name

@@ -76,6 +76,11 @@ class Unmark:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearError:
+    """Remove an error that a late write has left on a snapshot that is ready."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """As the objects are, the step cannot be taken; say why, and look again later."""
 
@@ -95,7 +100,18 @@ class Settle:
     """All is as it should be."""
 
 
-Action = CreateSnapshot | CheckSnapshot | TrustSnapshot | DeleteSnapshot | Release | Unmark | Refuse | Wait | Settle
+Action = (
+    CreateSnapshot
+    | CheckSnapshot
+    | TrustSnapshot
+    | DeleteSnapshot
+    | Release
+    | Unmark
+    | ClearError
+    | Refuse
+    | Wait
+    | Settle
+)
 
 
 class Lane(StrEnum):
@@ -115,8 +131,10 @@ def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: T
         return Unmark()
     if may_delete(content):
         return _delete_or_release(content)
-    if content.ready:
-        return Wait(waits_for_controller(content)) if content.deleting else Settle()
+    if content.ready and not _cut_without_answer(content):
+        if content.deleting:
+            return Wait(waits_for_controller(content))
+        return Settle() if content.status.error is None else ClearError()
     if exists_on_storage(content):
         return _check(content, snapshot_class, terms)
     if content.is_group_member:
@@ -189,7 +207,7 @@ def lane(content: Content, action: Action) -> Lane:
             return Lane.CREATE if content.handle is None else Lane.CHECK
         case DeleteSnapshot() | Release() | Refuse(step=Step.DELETE):
             return Lane.DELETE
-        case CheckSnapshot() | TrustSnapshot() | Unmark() | Refuse() | Wait() | Settle():
+        case CheckSnapshot() | TrustSnapshot() | Unmark() | ClearError() | Refuse() | Wait() | Settle():
             return Lane.CHECK
         case _:
             assert_never(action)
@@ -219,6 +237,7 @@ def _delete_or_release(content: Content) -> Action:
         content.spec.deletion_policy == "Delete"
         and content.marked_as_being_deleted
         and content.handle is not None
+        and not content.is_group_member
         and not content.has_group_handle
     ):
         secret = secret_from_annotations(content.metadata.annotations)

@@ -36,6 +36,10 @@ def secret_from_annotations(annotations: ContentAnnotations) -> SecretRef | Prob
             "the secret name or namespace is missing: "
             f"annotations {names.DELETION_SECRET_NAME} and {names.DELETION_SECRET_NAMESPACE} must both be set"
         )
+    if not _NAMESPACE.fits(namespace):
+        return Problem(f'annotation {names.DELETION_SECRET_NAMESPACE}: "{namespace}" is not a valid namespace')
+    if not _NAME.fits(name):
+        return Problem(f'annotation {names.DELETION_SECRET_NAME}: "{name}" is not a valid Secret name')
     return SecretRef(namespace, name)
 
 

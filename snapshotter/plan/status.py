@@ -48,6 +48,11 @@ def cleared(content: Content) -> StatusPatch | None:
     return {key: None for key, value in present.items() if value is not None} or None
 
 
+def error_cleared(content: Content) -> StatusPatch | None:
+    """The status without an error that is over."""
+    return {"error": None} if content.status.error is not None else None
+
+
 def failed(content: Content, message: str, now: datetime) -> StatusPatch:
     """A failure, for users to read. A snapshot that was ready stays so: a failed delete says nothing else."""
     patch: dict[str, object] = {"error": {"message": message, "time": rfc3339(now)}}

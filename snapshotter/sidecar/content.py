@@ -3,6 +3,8 @@
 `snapshotter.sidecar.contents` does the writes, `snapshotter.sidecar.wakeups` says when a content is due.
 """
 
+import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -14,12 +16,13 @@ from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import CONTENT
 from snapshotter.kube.secrets import NO_CREDENTIALS, Credentials, Secrets
 from snapshotter.model.content import Content, SnapshotClass
-from snapshotter.model.snapshot import Code, CsiError, Snapshot
+from snapshotter.model.snapshot import Code, CsiError, DriverAway, Snapshot
 from snapshotter.names import DELETE_PENDING
 from snapshotter.plan import failure
 from snapshotter.plan.content import (
     Action,
     CheckSnapshot,
+    ClearError,
     CreateSnapshot,
     DeleteSnapshot,
     Lane,
@@ -43,6 +46,18 @@ from snapshotter.runtime.workqueue import Retry
 from snapshotter.sidecar.contents import Contents, Superseded
 
 log = structlog.get_logger(__name__)
+
+
+REMIND_SECONDS = 600.0
+"""An event about a blocked deletion is repeated after this time: events do not last, the deletion may."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What users were told, and when on the loop's clock."""
+
+    text: str
+    at: float
 
 
 class NotDone(ReconcileError):
@@ -77,7 +92,8 @@ class ContentController:
         self._driver = driver
         self._secrets = secrets
         self._events = events
-        self._told_blockers: dict[str, str] = {}
+        self._told_blockers: dict[str, _Told] = {}
+        self._missed_driver: set[str] = set()
         self.terms = terms
 
     def action(self, content: Content) -> Action:
@@ -89,17 +105,27 @@ class ContentController:
 
     def action_given(self, content: Content, snapshot_class: SnapshotClass | None) -> Action:
         """What is to be done if this is the content's class."""
-        return next_action(content, snapshot_class, self.terms)
+        return next_action(self._contents.as_it_is(content), snapshot_class, self.terms)
 
     def lane_of(self, name: str) -> Lane:
         content = self._store.get(name)
         return Lane.CHECK if content is None else lane(content, self.action(content))
 
+    def forget(self, content: Content) -> None:
+        """The content is gone."""
+        self._contents.close_cut(content)
+        self._told_blockers.pop(content.name, None)
+        self._missed_driver.discard(content.name)
+
+    def take_missed(self) -> set[str]:
+        """The contents whose call was not sent because the driver was away; each is told of once."""
+        missed, self._missed_driver = self._missed_driver, set()
+        return missed
+
     async def reconcile(self, name: str, retry: Retry) -> Requeue | None:
         """Bring one content closer to what it should be."""
         content = self._store.get(name)
         if content is None:
-            self._told_blockers.pop(name, None)
             return None
         self._tell_blocker(content)
         action = self.action(content)
@@ -108,6 +134,8 @@ class ContentController:
         except Superseded:
             return Requeue.NOW
         except CsiError as error:
+            if isinstance(error, DriverAway):
+                self._missed_driver.add(name)
             self._forget_credentials(error, action)
             at_once = failure.is_worth_telling(content, error, retry.number)
             return await self._failed(content, action, str(error), retry, tell=at_once)
@@ -125,14 +153,17 @@ class ContentController:
                 await self._create(content, action)
             case CheckSnapshot(handle, secret):
                 self._driver.require()
-                found = await self._driver.find_snapshot(handle, await self._credentials(secret))
-                await self._record(content, found)
+                credentials = await self._credentials(secret)
+                self._check_plan(content, action)
+                await self._record(content, await self._driver.find_snapshot(handle, credentials))
             case TrustSnapshot(handle):
                 now_ns = nanoseconds(datetime.now(UTC))
                 await self._record(content, Snapshot(handle, ready=True, created_at_ns=now_ns))
             case DeleteSnapshot(handle, secret):
                 self._driver.require()
-                await self._driver.delete_snapshot(handle, await self._credentials(secret))
+                credentials = await self._credentials(secret)
+                self._check_plan(content, action)
+                await self._driver.delete_snapshot(handle, credentials)
                 log.info("snapshot deleted", handle=handle)
                 cleared = await self._contents.clear(self._contents.latest(content))
                 await self._contents.release(cleared)
@@ -141,6 +172,8 @@ class ContentController:
                 log.info("content released")
             case Unmark():
                 await self._contents.unmark(content)
+            case ClearError():
+                await self._contents.clear_error(content)
             case Refuse(_, problem):
                 raise Unusable(problem, passing=False)
             case Wait() | Settle():
@@ -151,6 +184,7 @@ class ContentController:
     async def _create(self, content: Content, action: CreateSnapshot) -> None:
         self._driver.require()
         credentials = await self._credentials(action.secret)
+        self._check_plan(content, action)
         if content.handle is not None:
             # The handle is known, so the snapshot cannot be lost: no mark is needed to ask how far it is.
             await self._record(content, await self._cut(action, credentials))
@@ -159,6 +193,11 @@ class ContentController:
             snapshot = await self._cut(action, credentials)
             log.info("snapshot cut", handle=snapshot.handle, volume=action.volume, ready=snapshot.ready)
             await self._record(marked, snapshot)
+
+    def _check_plan(self, content: Content, action: Action) -> None:
+        """Call the driver only for what is still to be done: time has passed since the plan was made."""
+        if self._planned_otherwise(content.name, action):
+            raise Superseded
 
     async def _cut(self, action: CreateSnapshot, credentials: Credentials) -> Snapshot:
         try:
@@ -222,15 +261,15 @@ class ContentController:
             self._events.tell(CONTENT, content.metadata, "Warning", failure.REASONS[step], text)
         if self._planned_otherwise(content.name, action):
             return Requeue.NOW
-        raise NotDone(f"{step} of {subject}: {cause}")
+        raise NotDone(f"{step} of {subject}: {failure.one_line(cause)}")
 
     def _tell_blocker(self, content: Content) -> None:
-        """Say once what keeps a content from being deleted, also while its snapshot is being made."""
+        """Say now and then what keeps a content from being deleted, also while its snapshot is being made."""
         blocker = waits_for_controller(content)
-        if blocker is None:
-            self._told_blockers.pop(content.name, None)
-        elif self._told_blockers.get(content.name) != blocker:
-            self._told_blockers[content.name] = blocker
+        told = self._told_blockers.get(content.name)
+        now = asyncio.get_running_loop().time()
+        if blocker is not None and (told is None or told.text != blocker or now - told.at > REMIND_SECONDS):
+            self._told_blockers[content.name] = _Told(blocker, now)
             log.info("deletion is blocked", blocker=blocker)
             self._events.tell(CONTENT, content.metadata, "Warning", DELETE_PENDING, f"the deletion waits: {blocker}")
 

@@ -1,24 +1,22 @@
 """What the sidecar writes of VolumeSnapshotContents: marks, status, finalizer. The store learns of it at once."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
-from snapshotter.kube.errors import ApiError, Conflict, NotFound
+from snapshotter.kube.errors import Conflict
 from snapshotter.kube.objects import Objects
+from snapshotter.kube.patience import persistently
 from snapshotter.model.content import Content
 from snapshotter.model.snapshot import CsiError, Snapshot
-from snapshotter.names import CONTENT_FINALIZER
+from snapshotter.names import CONTENT_FINALIZER, MARK
 from snapshotter.plan import patches, status
 from snapshotter.runtime.store import Store
 
 log = structlog.get_logger(__name__)
-
-WRITE_AGAIN_AFTER = (0.1, 0.3, 1.0, 3.0)
-"""Seconds between the tries of a write that the API server could not do just then."""
 
 
 class Superseded(Exception):
@@ -28,13 +26,16 @@ class Superseded(Exception):
 class Contents:
     """The contents on the API server. Each write gives the object as it is then.
 
-    Each raises `Superseded` when the object has changed in a way that matters to the write, or is gone, and
-    `ApiError` when the API server does not do it. Trouble that passes is waited for; every write may be repeated.
+    Each raises `Superseded` when the object has changed in a way that matters to the write, and `ApiError` when the
+    API server does not do it. Trouble that passes is waited for; every write may be repeated. That an object is gone
+    is for the watch to say: an API server that starts answers 404 to everything.
     """
 
     def __init__(self, objects: Objects[Content], store: Store[Content]) -> None:
         self._objects = objects
         self._store = store
+        self._open_cuts: set[str] = set()
+        """The uids of contents whose last CreateSnapshot has left open whether there is a snapshot."""
 
     async def mark_as_being_created(self, content: Content) -> Content:
         if content.marked_as_being_created:
@@ -55,6 +56,9 @@ class Contents:
     async def record_failure(self, content: Content, message: str) -> Content:
         return await self._write_status(content, status.failed(content, message, datetime.now(UTC)))
 
+    async def clear_error(self, content: Content) -> Content:
+        return await self._write_status(content, status.error_cleared(content))
+
     async def clear(self, content: Content) -> Content:
         """Forget the snapshot that the storage has deleted."""
         return await self._write_status(content, status.cleared(content))
@@ -74,7 +78,7 @@ class Contents:
 
     async def _write(self, content: Content, write: Callable[[], Awaitable[Content]]) -> Content:
         try:
-            written = await _persistently(write)
+            written = await persistently(write)
         except Conflict as error:
             log.debug("object has changed", reason=str(error))
             await self._refresh(content)
@@ -82,18 +86,12 @@ class Contents:
                 # It has not: the API server has another reason, and asking at once again would not help.
                 raise
             raise Superseded from error
-        except NotFound as error:
-            self._store.remove(content.name)
-            raise Superseded from error
         self._store.record(written)
         return written
 
     async def _refresh(self, content: Content) -> None:
         """Bring the store up to date without waiting for the watch."""
-        try:
-            self._store.record(await _persistently(lambda: self._objects.get(content.name)))
-        except NotFound:
-            self._store.remove(content.name)
+        self._store.record(await persistently(lambda: self._objects.get(content.name)))
 
     @asynccontextmanager
     async def marked(self, content: Content) -> AsyncIterator[Content]:
@@ -103,28 +101,29 @@ class Contents:
         from being deleted, since nobody could name its snapshot.
         """
         marked = await self.mark_as_being_created(self.latest(content))
+        self._open_cuts.add(marked.metadata.uid)
         try:
             yield marked
         except CsiError as error:
             if error.final:
+                self.close_cut(marked)
                 await self.unmark(self.latest(marked))
             raise
+        self.close_cut(marked)
         await self.unmark(self.latest(marked))
+
+    def close_cut(self, content: Content) -> None:
+        """It is known, or does not matter any more, what has become of the cut."""
+        self._open_cuts.discard(content.metadata.uid)
+
+    def as_it_is(self, content: Content) -> Content:
+        """The content as plans must see it: with its mark, though somebody has removed that from an open cut."""
+        if content.metadata.uid not in self._open_cuts or content.marked_as_being_created or content.handle:
+            return content
+        annotations = replace(content.metadata.annotations, being_created=MARK)
+        return replace(content, metadata=replace(content.metadata, annotations=annotations))
 
     def latest(self, content: Content) -> Content:
         """The same object as the store knows it now."""
         known = self._store.get(content.name)
         return known if known is not None and known.metadata.uid == content.metadata.uid else content
-
-
-async def _persistently(request: Callable[[], Awaitable[Content]]) -> Content:
-    """Try a request again as long as the trouble looks like passing."""
-    for pause in WRITE_AGAIN_AFTER:
-        try:
-            return await request()
-        except ApiError as error:
-            if not error.transient:
-                raise
-            log.info("request is repeated", reason=str(error), seconds=pause)
-            await asyncio.sleep(pause)
-    return await request()

@@ -26,6 +26,7 @@ class Wakeups:
         if new is None:
             if old is not None:
                 self._queue.drop(old.name)
+                self._controller.forget(old)
         elif worth_a_look(old, new, self._controller.class_of(new), self._controller.terms):
             self._wake(new.name)
 
@@ -41,10 +42,16 @@ class Wakeups:
                 self._wake(content.name)
 
     def driver_returned(self, terms: Terms) -> None:
-        """The driver is back, perhaps with other capabilities: whoever waits for it need not wait longer."""
+        """The driver is back, perhaps with other capabilities.
+
+        Whoever has waited for it need not wait longer. Whose call it has not survived keeps to the backoff: perhaps
+        the call was why.
+        """
+        before = {content.name: self._controller.action(content) for content in self._store}
         self._controller.terms = terms
+        missed = self._controller.take_missed()
         for content in self._store:
-            if not isinstance(self._controller.action(content), Settle):
+            if content.name in missed or self._controller.action(content) != before[content.name]:
                 self._wake(content.name)
 
     async def resync(self, period: float) -> None:

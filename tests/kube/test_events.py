@@ -76,7 +76,31 @@ async def test_an_event_that_has_expired_is_begun_anew(server: ApiServer, connec
     assert (event["message"], event["count"]) == ("second", 1)
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
+@pytest.mark.parametrize("status", [500, 503, 429])
+async def test_an_event_that_the_server_cannot_take_just_now_is_sent_again(
+    server: ApiServer, connected: Connect, status: int
+) -> None:
+    server.faults.set(Fault(match="POST .*/events", times=2, error=status, headers={"Retry-After": "0"}))
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "sent")
+    assert [(event["message"], event["count"]) for event in server.list("events")] == [("sent", 1)]
+
+
+async def test_an_event_whose_answer_is_lost_is_there_once(server: ApiServer, connected: Connect) -> None:
+    server.faults.set(Fault(match="POST .*/events", times=1, cut="after"))
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "sent")
+        events.tell(CONTENT, ONE, "Warning", "Reason", "again")
+    assert [(event["message"], event["count"]) for event in server.list("events")] == [("again", 2)]
+
+
+async def test_an_event_about_an_object_with_the_longest_name_is_sent(server: ApiServer, connected: Connect) -> None:
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, Meta(name="x" * 253, uid="uid-3"), "Warning", "Reason", "sent")
+    assert [event["message"] for event in server.list("events")] == ["sent"]
+
+
+@pytest.mark.parametrize("status", [403, 404])
 async def test_an_event_that_is_refused_is_lost_and_the_next_is_sent(
     server: ApiServer, connected: Connect, status: int
 ) -> None:

@@ -454,7 +454,10 @@ def test_no_snapshot_of_unknown_fate_is_let_go() -> None:
         if isinstance(next_action(given, CLASS, TERMS), Release):
             assert given.deleting
             to_be_deleted = (
-                given.spec.deletion_policy == "Delete" and given.marked_as_being_deleted and not given.has_group_handle
+                given.spec.deletion_policy == "Delete"
+                and given.marked_as_being_deleted
+                and not given.has_group_handle
+                and not given.is_group_member
             )
             assert not (given.handle is not None and to_be_deleted)
             if given.volume is not None and not given.is_group_member:

@@ -139,6 +139,7 @@ async def test_promise_1_a_cut_without_an_answer_is_settled_also_when_its_class_
         await world.make_content("one")
         await world.until(lambda: world.calls("CreateSnapshot") >= 1)
         await world.request("DELETE", "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/class")
+        await world.until(lambda: 'VolumeSnapshotClass "class" does not exist' in (world.error("one") or ""))
         await world.delete_content("one")
         refusing = world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="why"))
         world.driver.faults.lift(fault)
@@ -214,3 +215,52 @@ async def test_promise_7_the_blocker_is_named_also_while_the_snapshot_is_not_rea
     (event,) = world.events("one")
     assert event["reason"] == "SnapshotDeletePending"
     assert event["count"] == 1
+
+
+async def test_promise_1_a_mark_that_somebody_removed_is_put_back_while_a_cut_has_no_answer(world: World) -> None:
+    hold = world.hold("CreateSnapshot", "after")
+    async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.4)):
+        await world.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: None}}})
+        await world.delete_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        assert names.BEING_CREATED in world.annotations("one")
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_1_an_api_server_that_answers_404_for_a_moment_does_not_make_us_forget(world: World) -> None:
+    async with world.sidecar():
+        world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/one/status", times=1, error=404, message="no page"))
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_2_a_change_of_mind_while_the_secret_is_read_counts(world: World) -> None:
+    await world.make_secret("login", user="admin")
+    secret = {names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"}
+    async with world.sidecar():
+        handle = await ready(world, annotations=secret)
+    async with world.sidecar():
+        world.server.faults.set(Fault(match="GET .*/secrets/login", hold="before", times=1))
+        await world.delete_content("one")
+        await world.server.faults.wait_for_held(1)
+        await world.patch("one", {"spec": {"deletionPolicy": "Retain"}})
+        world.server.faults.clear()
+        await world.until(lambda: world.content("one") is None)
+    assert world.calls("DeleteSnapshot") == 0
+    assert handle in world.driver.snapshots
+
+
+async def test_promise_2_a_member_is_not_deleted_singly_either_before_its_group_is_recorded(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        await world.patch("one", {"metadata": {"annotations": {names.MEMBER_OF_GROUP: "group-1"}}})
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert handle in world.driver.snapshots

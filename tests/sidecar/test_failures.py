@@ -177,3 +177,24 @@ async def test_a_call_that_takes_too_long_is_repeated_with_the_same_name(world: 
         world.driver.faults.lift(hold)
         await world.until(lambda: world.ready("one"))
     assert len(world.driver.snapshots) == 1
+
+
+async def test_promise_6_an_error_that_a_late_write_has_left_on_a_ready_snapshot_goes(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        await world.patch("one", {"status": {"error": {"message": "late"}}}, status=True)
+        await world.until(lambda: world.error("one") is None)
+        assert world.ready("one")
+    assert not world.warnings("one")
+
+
+@pytest.mark.parametrize("name", ["login#x", "login?x=y", "../secrets/login", "%6cogin", ".", "a b"])
+async def test_a_reference_that_cannot_be_a_secret_is_refused_and_nothing_is_read(world: World, name: str) -> None:
+    await world.make_secret("login", user="admin")
+    annotations = {names.DELETION_SECRET_NAME: name, names.DELETION_SECRET_NAMESPACE: "default"}
+    async with world.sidecar():
+        await world.make_content("one", annotations=annotations)
+        await world.until(lambda: "is not a valid Secret name" in (world.error("one") or ""))
+    assert not [path for path in world.sidecar_requests("/api/v1") if "secrets" in path]
+    assert world.calls("CreateSnapshot") == 0

@@ -1,9 +1,12 @@
 """Promise 11: the driver may go, the API server may go; the sidecar does not."""
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
+from snapshotter.testing.driver import CallLog
 from snapshotter.testing.faults import Fault
 from tests.world import CONTENT_PATH, World
 
@@ -126,3 +129,22 @@ async def test_promise_11_the_health_tells_of_a_server_that_is_not_heard_of(
         await world.until(lambda: not sidecar.health.ready())
         world.server.mute_watches()
         await world.until(lambda: any("no word from the API server" in problem for problem in sidecar.health.alive()))
+
+
+def has_called(times: int, log: CallLog) -> bool:
+    return len(log.of("CreateSnapshot")) >= times
+
+
+async def test_promise_4_a_driver_that_dies_of_each_create_is_called_by_the_backoff_alone(world: World) -> None:
+    work = type(world.settings().work)(retry_start=0.4, retry_max=10.0)
+    async with world.sidecar(work=work):
+        world.hold("CreateSnapshot")
+        await world.make_content("one")
+        async with asyncio.timeout(30):
+            # 0.4, 0.8 and 1.6 seconds at least lie between four calls; each time the driver is back at once.
+            start = asyncio.get_running_loop().time()
+            for number in range(4):
+                await world.driver.log.wait_until(partial(has_called, number + 1))
+                await world.driver.stop_serving()
+                await world.driver.start_serving()
+        assert asyncio.get_running_loop().time() - start > 0.9 * (0.4 + 0.8 + 1.6)
