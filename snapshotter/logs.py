@@ -45,6 +45,8 @@ def set_up(log_format: LogFormat, verbosity: int) -> None:
             ],
         )
     )
+    # gRPC tells of every answer that it cannot read, with a traceback; we tell of it ourselves.
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

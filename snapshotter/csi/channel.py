@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from snapshotter.csi.errors import CODES, csi_error
 from snapshotter.csi.payload import payload
 from snapshotter.metrics import UNKNOWN_DRIVER, Metrics
+from snapshotter.model.snapshot import BadAnswer
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -75,7 +76,7 @@ class Channel:
         in_flight = self._metrics.calls_in_flight.labels(full_name)
         in_flight.inc()
         try:
-            response = await method(request, timeout=max(timeout, 0.001))
+            response: Response | None = await method(request, timeout=max(timeout, 0.001))
             code = "OK"
         except grpc.aio.AioRpcError as error:
             code = CODES[error.code()]
@@ -86,6 +87,9 @@ class Channel:
         finally:
             in_flight.dec()
             self._metrics.operations.labels(self.driver_name, full_name, code).observe(time.monotonic() - started)
+        if response is None:
+            # gRPC gives None for bytes that are not the message that they should be.
+            raise BadAnswer(f"the driver's answer to {full_name.rpartition('/')[2]} cannot be read")
         if self._log_payloads:
             log.debug("rpc response", method=full_name, response=payload(response), err=None)
         return response

@@ -1,5 +1,8 @@
 """Requests and answers as they may be logged: one-line data with every secret replaced."""
 
+import base64
+import json
+import re
 from collections.abc import Iterable, Mapping
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -10,6 +13,11 @@ from csi_proto import csi_pb2
 from snapshotter.names import STRIPPED
 
 Payload = dict[str, object]
+
+SHORTEST_SECRET = 4
+"""Characters of a value from which on it is found inside of words, too."""
+SHORTEST_LINE = 8
+"""Characters of a line that is taken for a secret of its own."""
 
 
 def payload(message: Message) -> Payload:
@@ -25,12 +33,20 @@ def payload(message: Message) -> Payload:
 
 def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
     """A text of the driver's in which no value of the secrets of the call is left."""
-    # Drivers trim what they read, such as the line feed at the end of a file. The longest first, so that no rest
-    # of a value stays where one holds another.
-    values = {form for value in secrets.values() for form in (value, value.strip()) if form.strip()}
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, STRIPPED)
+    # The longest first, so that no rest of a value stays where one holds another.
+    for form in sorted({form for value in secrets.values() for form in _forms(value)}, key=len, reverse=True):
+        # A short value is one only where it stands alone: "a" is not the secret in "nobody may".
+        pattern = re.escape(form) if len(form) >= SHORTEST_SECRET else rf"(?<!\w){re.escape(form)}(?!\w)"
+        text = re.sub(pattern, STRIPPED, text)
     return text
+
+
+def _forms(value: str) -> set[str]:
+    """How a value may appear in a text: as it is, trimmed, escaped, encoded, or line by line."""
+    lines = {line.strip() for line in value.splitlines()}
+    encoded = base64.b64encode(value.encode()).decode()
+    forms = {value, value.strip(), json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], encoded}
+    return {form for form in forms if form.strip()} | {line for line in lines if len(line) >= SHORTEST_LINE}
 
 
 _Path = tuple[str | int, ...]

@@ -221,10 +221,9 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 def _retry_after(response: aiohttp.ClientResponse, wait: int) -> float:
     """Seconds to wait before the next try; the server's word if it gave one."""
-    try:
-        return min(float(response.headers["Retry-After"]), LONGEST_WAIT)
-    except (KeyError, ValueError):
-        return 0.25 * 2.0**wait
+    text = response.headers.get("Retry-After", "")
+    # A date is allowed too (RFC 9110), but API servers do not send one.
+    return min(float(text), LONGEST_WAIT) if text.replace(".", "", 1).isdecimal() else 0.25 * 2.0**wait
 
 
 def _describe(error: BaseException) -> str:

@@ -133,7 +133,13 @@ class Objects(Generic[T]):
         try:
             async with self._connection.stream(self._kind.path, query=query, seconds=seconds + WATCH_GRACE) as lines:
                 yield self._events(lines)
-        except Gone as error:
+        except (Gone, Malformed) as error:
+            # After an event that cannot be read nobody knows what it was about.
+            raise VersionExpired(str(error)) from error
+        except BadRequest as error:
+            if self._field_selector is None:
+                raise SourceError(str(error)) from error
+            # The CRDs have changed while we ran; the list finds out how to go on.
             raise VersionExpired(str(error)) from error
         except ApiError as error:
             raise SourceError(str(error)) from error
@@ -144,11 +150,17 @@ class Objects(Generic[T]):
                 yield event
 
     def _event(self, line: bytes) -> WatchEvent[T] | None:
+        what = f"watch of {self._kind.plural}"
         try:
             frame = self._lines.decode(line)
+            if frame.type == "ERROR":
+                code = self._statuses.decode(frame.object).code
+                raise api_error(code, bytes(frame.object), what)
             about = self._named.decode(frame.object).metadata
         except msgspec.MsgspecError as error:
-            raise Malformed(f"watch of {self._kind.plural}: {error}") from error
+            raise Malformed(f"{what}: {error}") from error
+        if not about.resource_version:
+            raise Malformed(f"{what}: an event without a version")
         match frame.type:
             case "ADDED" | "MODIFIED":
                 item = self._decode(frame.object)
@@ -158,9 +170,6 @@ class Objects(Generic[T]):
                 return Removed(about.name, about.resource_version)
             case "BOOKMARK":
                 return Bookmark(about.resource_version)
-            case "ERROR":
-                code = self._statuses.decode(frame.object).code
-                raise api_error(code, bytes(frame.object), f"watch of {self._kind.plural}")
             case _:
                 return None
 
@@ -192,10 +201,20 @@ class Objects(Generic[T]):
             item = self._objects.decode(raw)
         except msgspec.MsgspecError as error:
             self._malformed.inc()
-            name = self._named.decode(raw).metadata.name
-            log.warning("object is malformed and passed over", resource=self._kind.plural, name=name, reason=str(error))
+            log.warning(
+                "object is malformed and passed over",
+                resource=self._kind.plural,
+                name=self._name_of(raw),
+                reason=str(error),
+            )
             return None
         return item if self._wanted(item) else None
+
+    def _name_of(self, raw: msgspec.Raw) -> str | None:
+        try:
+            return self._named.decode(raw).metadata.name
+        except msgspec.MsgspecError:
+            return None
 
     def _selectors(self) -> dict[str, str]:
         query = {}

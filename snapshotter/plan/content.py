@@ -40,8 +40,8 @@ class CreateSnapshot:
     volume: str
     secret: SecretRef | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
-    class_is_gone: str | None = None
-    """The name of a class that is missing: the call only settles whether there is anything to delete."""
+    without_class: str | None = None
+    """Why the class is of no use: the call only settles whether there is anything to delete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +192,19 @@ def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClas
 
     `snapshot_class` is the class of the new one; which class was the old one's is not asked for.
     """
-    if old is None:
+    if not is_ours(new, terms.driver):
+        return False
+    if old is None or old.metadata.uid != new.metadata.uid:
         return True
     after = next_action(new, snapshot_class, terms)
     if old.class_name != new.class_name:
         return not isinstance(after, Settle)
-    return next_action(old, snapshot_class, terms) != after
+    return (
+        next_action(old, snapshot_class, terms) != after
+        # A deletion that begins is told of, whatever it waits for.
+        or waits_for_cut(old) != waits_for_cut(new)
+        or waits_for_controller(old) != waits_for_controller(new)
+    )
 
 
 def lane(content: Content, action: Action) -> Lane:
@@ -277,14 +284,10 @@ def _create(content: Content, snapshot_class: SnapshotClass | None, terms: Terms
     if isinstance(name, Problem):
         return Refuse(Step.CREATE, name.text)
     volume = content.volume or ""
-    if snapshot_class is None:
-        if content.deleting and content.marked_as_being_created:
-            return CreateSnapshot(name, volume, secret, class_is_gone=content.class_name)
-        return Refuse(Step.CREATE, _missing_class(content.class_name))
-    if snapshot_class.driver != terms.driver:
-        return Refuse(Step.CREATE, _foreign_class(snapshot_class, terms))
-    parameters = driver_parameters(snapshot_class.parameters)
+    parameters = _class_parameters(content.class_name, snapshot_class, terms)
     if isinstance(parameters, Problem):
+        if waits_for_cut(content):
+            return CreateSnapshot(name, volume, secret, without_class=parameters.text)
         return Refuse(Step.CREATE, parameters.text)
     if terms.extra_create_metadata:
         parameters |= extra_metadata(content)
@@ -296,6 +299,14 @@ def _foreign_class(snapshot_class: SnapshotClass, terms: Terms) -> str:
         f'VolumeSnapshotClass "{snapshot_class.name}" is for driver "{snapshot_class.driver}", '
         f'this content for "{terms.driver}"'
     )
+
+
+def _class_parameters(name: str, snapshot_class: SnapshotClass | None, terms: Terms) -> dict[str, str] | Problem:
+    if snapshot_class is None:
+        return Problem(_missing_class(name))
+    if snapshot_class.driver != terms.driver:
+        return Problem(_foreign_class(snapshot_class, terms))
+    return driver_parameters(snapshot_class.parameters)
 
 
 def _missing_class(name: str) -> str:

@@ -5,6 +5,9 @@ from snapshotter.model.content import Content
 from snapshotter.model.meta import Meta
 from snapshotter.plan.status import StatusPatch
 
+SET_ONCE = frozenset({"snapshotHandle", "creationTime"})
+"""Keys of the status that are never overwritten."""
+
 MergePatch = dict[str, object]
 JsonPatch = list[dict[str, object]]
 
@@ -50,10 +53,20 @@ def status_patch(content: Content, status: StatusPatch) -> JsonPatch:
     if content.written_status is None:
         return [
             same_object,
-            {"op": "test", "path": "/status", "value": None},
+            _absent("/status"),
             {"op": "add", "path": "/status", "value": {k: v for k, v in status.items() if v is not None}},
         ]
-    return [same_object, *(_change(f"/status/{key}", value) for key, value in status.items())]
+    return [
+        same_object,
+        # Another writer may have been first with these; then the patch fails, and the plan is made anew.
+        *(_absent(f"/status/{key}") for key, value in status.items() if key in SET_ONCE and value is not None),
+        *(_change(f"/status/{key}", value) for key, value in status.items()),
+    ]
+
+
+def _absent(path: str) -> dict[str, object]:
+    """API servers take a test for null as one for absence."""
+    return {"op": "test", "path": path, "value": None}
 
 
 def _change(path: str, value: object) -> dict[str, object]:

@@ -137,7 +137,7 @@ class ContentController:
             if isinstance(error, DriverAway):
                 self._missed_driver.add(name)
             self._forget_credentials(error, action)
-            at_once = failure.is_worth_telling(content, error, retry.number)
+            at_once = failure.is_worth_telling(self._contents.latest(content), error, retry.number)
             return await self._failed(content, action, str(error), retry, tell=at_once)
         except Unusable as error:
             return await self._failed(content, action, str(error), retry, tell=not error.passing or retry.number > 1)
@@ -203,13 +203,10 @@ class ContentController:
         try:
             return await self._driver.create_snapshot(action.name, action.volume, action.parameters, credentials)
         except CsiError as error:
-            if action.class_is_gone is None:
+            if action.without_class is None:
                 raise
             # Without the parameters of the class a refusal does not tell whether there is a snapshot.
-            text = (
-                f"{error.text}; the call was made without the parameters of VolumeSnapshotClass "
-                f'"{action.class_is_gone}", which is gone: if it is needed, make it again'
-            )
+            text = f"{error.text}; the call was made without the parameters of the class, since {action.without_class}"
             raise CsiError(error.code, text, final=False) from error
 
     async def _record(self, content: Content, snapshot: Snapshot) -> None:
@@ -254,6 +251,7 @@ class ContentController:
 
     async def _failed(self, content: Content, action: Action, cause: str, retry: Retry, *, tell: bool) -> Requeue:
         """Tell users, and say when the key is due again: by the backoff, or now if the plan is another by now."""
+        content = self._contents.latest(content)
         step, subject = failure.attempted(content, action)
         if tell:
             text = failure.message(content, step, subject, cause, attempt=retry.number, retry_in=retry.retry_in)

@@ -108,6 +108,9 @@ class Contents:
             if error.final:
                 self.close_cut(marked)
                 await self.unmark(self.latest(marked))
+            else:
+                # Somebody may have removed the mark meanwhile, such as a late request of ours.
+                await self.mark_as_being_created(self.latest(marked))
             raise
         self.close_cut(marked)
         await self.unmark(self.latest(marked))

@@ -27,6 +27,11 @@ class Wakeups:
             if old is not None:
                 self._queue.drop(old.name)
                 self._controller.forget(old)
+        elif old is not None and old.metadata.uid != new.metadata.uid:
+            # Made anew under the same name: nothing of the old one's counts.
+            self._queue.drop(old.name)
+            self._controller.forget(old)
+            self._wake(new.name)
         elif worth_a_look(old, new, self._controller.class_of(new), self._controller.terms):
             self._wake(new.name)
 
