@@ -1,0 +1,164 @@
+"""The driver's answers: what is understood, what is left out, what is refused."""
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from csi_proto import csi_pb2
+from snapshotter.csi.answers import capabilities_from, entry_of, snapshot_from
+from snapshotter.model.snapshot import BadAnswer, Capabilities, Snapshot
+
+Entry = csi_pb2.ListSnapshotsResponse.Entry
+Capability = csi_pb2.ControllerServiceCapability
+RPC = csi_pb2.ControllerServiceCapability.RPC
+
+
+def answer(
+    *,
+    handle: str = "snap-1",
+    volume: str = "vol-1",
+    size_bytes: int = 1000,
+    created: Timestamp | None = None,
+    ready: bool = True,
+    group_handle: str = "",
+) -> csi_pb2.Snapshot:
+    return csi_pb2.Snapshot(
+        snapshot_id=handle,
+        source_volume_id=volume,
+        size_bytes=size_bytes,
+        creation_time=created,
+        ready_to_use=ready,
+        group_snapshot_id=group_handle,
+    )
+
+
+def at(seconds: int, nanos: int = 0) -> Timestamp:
+    return Timestamp(seconds=seconds, nanos=nanos)
+
+
+SNAPSHOTS: dict[str, tuple[csi_pb2.Snapshot, Snapshot]] = {
+    "all that a driver can say": (
+        answer(created=at(5, 7), group_handle="group-1"),
+        Snapshot("snap-1", True, "vol-1", 1000, 5_000_000_007, "group-1"),
+    ),
+    "as little as it can say": (
+        csi_pb2.Snapshot(snapshot_id="snap-1"),
+        Snapshot(handle="snap-1", ready=False),
+    ),
+    "no size is not known (case 14)": (answer(size_bytes=0), Snapshot("snap-1", ready=True, volume="vol-1")),
+    "a negative size is not known": (answer(size_bytes=-1), Snapshot("snap-1", ready=True, volume="vol-1")),
+    "no creation time is not known (case 15)": (
+        answer(),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000),
+    ),
+    "1970 is not known (case 15)": (
+        answer(created=at(0)),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000),
+    ),
+    "a time before 1970 is not known": (
+        answer(created=at(-62135596800)),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000),
+    ),
+    "a time that does not fit is not known": (
+        answer(created=at(253402300799)),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000),
+    ),
+    "the last time that fits": (
+        answer(created=at(9223372036, 854775807)),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000, created_at_ns=2**63 - 1),
+    ),
+    "the first time that is one": (
+        answer(created=at(0, 1)),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000, created_at_ns=1),
+    ),
+    "a driver need not repeat the volume": (
+        answer(volume=""),
+        Snapshot("snap-1", ready=True, size_bytes=1000),
+    ),
+    "a group (case 55)": (
+        answer(group_handle="group-1"),
+        Snapshot("snap-1", ready=True, volume="vol-1", size_bytes=1000, group_handle="group-1"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "expected"), SNAPSHOTS.values(), ids=SNAPSHOTS.keys())
+def test_an_answer_is_understood(message: csi_pb2.Snapshot, expected: Snapshot) -> None:
+    assert snapshot_from(message, call="CreateSnapshot", volume="vol-1") == expected
+
+
+def test_a_snapshot_without_an_id_is_refused() -> None:
+    """Case 26."""
+    with pytest.raises(BadAnswer, match="the driver answered CreateSnapshot with a snapshot without an id"):
+        snapshot_from(answer(handle=""), call="CreateSnapshot", volume="vol-1")
+
+
+def test_a_snapshot_of_another_volume_is_refused() -> None:
+    with pytest.raises(BadAnswer, match='"snap-1" of volume "vol-2" instead of "vol-1"') as refused:
+        snapshot_from(answer(volume="vol-2"), call="CreateSnapshot", volume="vol-1")
+    assert not refused.value.final, "the driver has made something, so the content stays"
+
+
+def test_any_volume_will_do_when_none_was_asked_for() -> None:
+    assert snapshot_from(answer(volume="vol-2"), call="ListSnapshots").volume == "vol-2"
+
+
+@settings(deadline=None)
+@given(
+    st.integers(min_value=-(2**63), max_value=2**63 - 1),
+    st.integers(min_value=-(2**63), max_value=2**63 - 1),
+    st.integers(min_value=-(2**31), max_value=2**31 - 1),
+)
+def test_what_is_understood_fits_into_a_status(size_bytes: int, seconds: int, nanos: int) -> None:
+    found = snapshot_from(answer(size_bytes=size_bytes, created=at(seconds, nanos)), call="CreateSnapshot")
+    assert found.size_bytes is None or found.size_bytes == size_bytes > 0
+    time = seconds * 1_000_000_000 + nanos
+    assert found.created_at_ns == (time if 0 < time < 2**63 else None)
+
+
+def test_the_entry_of_the_snapshot_is_found_among_others() -> None:
+    """Case 57."""
+    entries = [
+        Entry(),
+        Entry(snapshot=answer(handle="snap-2", ready=False)),
+        Entry(snapshot=answer(ready=True)),
+        Entry(snapshot=answer(ready=False)),
+    ]
+    found = entry_of(entries, "snap-1")
+    assert found is not None
+    assert (found.handle, found.ready) == ("snap-1", True)
+
+
+@pytest.mark.parametrize("entries", [[], [Entry()], [Entry(snapshot=answer(handle="snap-2"))]])
+def test_a_snapshot_that_is_not_listed_is_not_found(entries: list[csi_pb2.ListSnapshotsResponse.Entry]) -> None:
+    """Cases 54, 57; an entry without a snapshot is passed over (case 26)."""
+    assert entry_of(entries, "snap-1") is None
+
+
+CAPABILITIES: dict[str, tuple[list[csi_pb2.ControllerServiceCapability], Capabilities]] = {
+    "volumes and snapshots (case 102)": (
+        [
+            Capability(rpc=RPC(type=RPC.CREATE_DELETE_VOLUME)),
+            Capability(rpc=RPC(type=RPC.CREATE_DELETE_SNAPSHOT)),
+        ],
+        Capabilities(create_delete_snapshot=True),
+    ),
+    "volumes alone (case 103)": ([Capability(rpc=RPC(type=RPC.CREATE_DELETE_VOLUME))], Capabilities()),
+    "an empty entry (case 103)": ([Capability()], Capabilities()),
+    "an entry of an unknown sort": ([Capability(rpc=RPC())], Capabilities()),
+    "a capability that came after us": ([Capability(rpc=RPC(type=999))], Capabilities()),  # type: ignore[arg-type]
+    "none (case 103)": ([], Capabilities()),
+    "listing (cases 50, 52)": (
+        [Capability(rpc=RPC(type=RPC.LIST_SNAPSHOTS))],
+        Capabilities(list_snapshots=True),
+    ),
+    "getting": ([Capability(rpc=RPC(type=RPC.GET_SNAPSHOT))], Capabilities(get_snapshot=True)),
+}
+
+
+@pytest.mark.parametrize(("entries", "expected"), CAPABILITIES.values(), ids=CAPABILITIES.keys())
+def test_capabilities_are_understood(
+    entries: list[csi_pb2.ControllerServiceCapability], expected: Capabilities
+) -> None:
+    assert capabilities_from(csi_pb2.ControllerGetCapabilitiesResponse(capabilities=entries)) == expected
