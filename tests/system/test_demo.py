@@ -186,6 +186,18 @@ async def test_a_driver_that_dies_is_named_and_its_log_is_kept(environment: dict
     assert list(processes_with(f"TMPDIR={environment['TMPDIR']}")) == []
 
 
+def test_a_reader_that_goes_away_ends_it_quietly(environment: dict[str, str]) -> None:
+    process = subprocess.Popen([COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(GENEROUS_SECONDS), said) == (128 + signal.SIGPIPE, b"")
+    assert left_behind(environment) == []
+
+
 async def test_the_pieces_die_with_a_demo_that_is_killed(environment: dict[str, str]) -> None:
     async with demo(environment) as running:
         pids = [int(pid) for pid in (await running.until(UP)).groups()]

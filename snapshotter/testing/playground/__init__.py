@@ -3,6 +3,8 @@
 `running.py` starts the pieces, for tests as well; `demo.py` and `local.py` are the two programs.
 """
 
+import os
+import signal
 import sys
 from typing import Final
 
@@ -24,4 +26,9 @@ def main(arguments: list[str]) -> int:
             f"snapshotter: {error.name} is missing; the playground needs: pip install 'snapshotter[playground]'\n"
         )
         return 1
-    return commands.main(arguments)
+    try:
+        return commands.main(arguments)
+    except BrokenPipeError:
+        # Who read our output has gone. What is left of it must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE

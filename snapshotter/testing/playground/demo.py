@@ -30,6 +30,9 @@ INTRODUCTION: Final = (
     "The demo plays the users and the snapshot-controller."
 )
 
+FAILED: Final = 1
+"""The exit code when a check did not hold."""
+
 DATABASE: Final = "database"
 DOCUMENTS: Final = "documents"
 """The volumes."""
@@ -48,19 +51,22 @@ def run(keep: Path | None) -> int:
     What the demo leaves is in `keep`. Without it nothing is left, but for the logs of a demo that failed.
     """
     directory = keep or Path(tempfile.mkdtemp(prefix="snapshotter-demo-"))
-    failed = False
+    code = 0
     try:
         with view() as shown:
-            try:
-                code = interruption.run(_demo(directory, shown))
-            except interruption.Interrupted as end:
-                shown.end("Interrupted; everything is stopped.", good=False)
-                return end.exit_code
-        failed = code != 0
+            code = _shown(directory, shown)
     finally:
-        if keep is None and not failed:
+        if keep is None and code != FAILED:
             shutil.rmtree(directory)
     return code
+
+
+def _shown(directory: Path, shown: View) -> int:
+    try:
+        return interruption.run(_demo(directory, shown))
+    except interruption.Interrupted as end:
+        shown.end("Interrupted; everything is stopped.", good=False)
+        return end.exit_code
 
 
 async def _demo(directory: Path, shown: View) -> int:
@@ -76,12 +82,14 @@ async def _demo(directory: Path, shown: View) -> int:
                 await Demo(pieces, board, report).run(time.monotonic() - started)
             finally:
                 following.cancel()
+    except BrokenPipeError:
+        raise
     except (NotSeen, PieceFailed, ApiFailure, AdminError, aiohttp.ClientError, DirectoryInUse, OSError) as error:
         report.check("the demo got to its end", held=False, evidence=str(error))
     took = time.monotonic() - started
     if report.failed:
         shown.end(f"{report.failed} of {report.done} checks failed. Logs: {directory / 'logs'}", good=False)
-        return 1
+        return FAILED
     shown.end(f"All {report.done} checks held, in {took:.1f} s.", good=True)
     return 0
 

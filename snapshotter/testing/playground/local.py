@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ def run(directory: Path, driver_arguments: Sequence[str]) -> int:
     except (PieceFailed, DirectoryInUse, ApiFailure, AdminError, aiohttp.ClientError) as error:
         sys.stderr.write(f"snapshotter: {error}\n")
         return 1
+    except BrokenPipeError:
+        raise
     except OSError as error:
         sys.stderr.write(f"snapshotter: {error.filename or directory}: {error.strerror or error}\n")
         return 1
@@ -93,7 +96,6 @@ def _write(path: Path, comment: str, given: Json) -> None:
 
 
 def _instructions(pieces: Pieces) -> str:
-    examples = pieces.directory / "examples"
     kubectl = (
         ""
         if shutil.which("kubectl")
@@ -103,8 +105,8 @@ def _instructions(pieces: Pieces) -> str:
 An API server, a CSI driver and the sidecar are running. Ctrl-C stops them.
 
 In another terminal:{kubectl}
-  export KUBECONFIG={pieces.kubeconfig}
-  kubectl apply -f {examples / "class.yaml"} -f {examples / "content.yaml"}
+  export KUBECONFIG={shlex.quote(str(pieces.kubeconfig))}
+  kubectl apply -f {shlex.quote(str(pieces.directory / "examples"))}
   kubectl get volumesnapshotcontents -w
 
 To delete a content together with its snapshot, first mark it as the snapshot-controller does:

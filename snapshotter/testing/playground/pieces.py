@@ -73,6 +73,8 @@ class Piece:
         await self.wait_until_serving()
 
     async def launch(self) -> None:
+        if self._process is not None:
+            raise RuntimeError(f"{self.name} runs already")
         self._process = await self._spawn()
 
     async def wait_until_serving(self) -> None:
@@ -85,6 +87,7 @@ class Piece:
         try:
             await asyncio.wait({ended, serving}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
+                self._process = None
                 raise self._failure(f"did not start: it {_end_in_words(ended.result())}")
             if not serving.done():
                 raise self._failure(f"does not serve after {START_SECONDS:.0f}s")
