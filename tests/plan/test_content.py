@@ -12,6 +12,7 @@ from snapshotter.model.content import Content, ContentStatus, SnapshotClass
 from snapshotter.plan.content import (
     Action,
     CheckSnapshot,
+    ClearError,
     CreateSnapshot,
     DeleteSnapshot,
     Lane,
@@ -147,6 +148,18 @@ CREATING = {
         content(handle="snap-1", group_handle="group-1", ready=False), CREATE, terms=terms(can_list=False)
     ),
     "an empty handle in status is none": Case(content(handle="", ready=False), CREATE),
+}
+
+ERRORS = {
+    "an error that a late write has left on a ready snapshot goes": Case(
+        content(handle="snap-1", ready=True, error="no"), ClearError()
+    ),
+    "while a deletion waits the error may stay": Case(
+        content(handle="snap-1", ready=True, error="no", deleting=True), Wait(BLOCKER)
+    ),
+    "an error of a snapshot that is not ready goes with the next good answer (case 22)": Case(
+        content(handle="snap-1", ready=False, error="no"), CREATE
+    ),
 }
 
 MARKS = {
@@ -324,8 +337,29 @@ DELETING = {
     ),
     "a cut without an answer is settled even when its class is gone": Case(
         content(being_created=True, deleting=True, being_deleted=True),
-        CreateSnapshot(NAME, "vol-1", class_is_gone="class-1"),
+        CreateSnapshot(NAME, "vol-1", without_class=MISSING_CLASS),
         None,
+    ),
+    "or is for another driver by now": Case(
+        content(being_created=True, deleting=True, being_deleted=True),
+        CreateSnapshot(NAME, "vol-1", without_class=FOREIGN_CLASS),
+        snapshot_class(driver="other.example.com"),
+    ),
+    "or has mistakes in it by now": Case(
+        content(being_created=True, deleting=True, being_deleted=True),
+        CreateSnapshot(
+            NAME,
+            "vol-1",
+            without_class='class parameters "csi.storage.k8s.io/a" are unknown, and csi.storage.k8s.io/ is reserved',
+        ),
+        snapshot_class(parameters={"csi.storage.k8s.io/a": ""}),
+    ),
+    "readiness that somebody else wrote does not answer for a cut": Case(
+        content(being_created=True, ready=True, deleting=True, being_deleted=True), CREATE
+    ),
+    "a member's snapshot goes with the group, even before the group's handle is recorded": Case(
+        content(member_of="group-1", class_name=None, deleting=True, being_deleted=True, handle="snap-1", ready=True),
+        Release(),
     ),
     "a class that is gone holds up a cut without an answer that nobody wants deleted": Case(
         content(being_created=True), Refuse(Step.CREATE, MISSING_CLASS), None
@@ -404,7 +438,7 @@ DELETING = {
     ),
 }
 
-CASES = CREATING | MARKS | OTHERS | MEMBERS | CHECKING | DELETING
+CASES = CREATING | ERRORS | MARKS | OTHERS | MEMBERS | CHECKING | DELETING
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -445,6 +479,7 @@ def test_nothing_is_deleted_that_should_stay() -> None:
             assert given.deleting
             assert given.marked_as_being_deleted
             assert not given.has_group_handle
+            assert not given.is_group_member
             assert given.handle is not None
 
 
@@ -618,8 +653,18 @@ CHANGES = {
     "a deletion": Change(
         content(handle="snap-1", ready=True), content(handle="snap-1", ready=True, deleting=True), True
     ),
-    "a deletion during the cut, which changes nothing yet": Change(
-        CUT, content(handle="snap-1", ready=False, deleting=True), False
+    "a deletion during the cut, which users are told of": Change(
+        CUT, content(handle="snap-1", ready=False, deleting=True), True
+    ),
+    "the controller's mark while the cut has no answer, which users are told of": Change(
+        content(being_created=True, deleting=True),
+        content(being_created=True, deleting=True, being_deleted=True),
+        True,
+    ),
+    "another object of the same name": Change(content(), content(uid="uid-of-a-later-one"), True),
+    "a new content of another driver": Change(None, content(driver="other.example.com"), False),
+    "an error that appears on a ready snapshot": Change(
+        content(handle="snap-1", ready=True), content(handle="snap-1", ready=True, error="no"), True
     ),
     "readiness (case 66)": Change(CUT, content(handle="snap-1", ready=True), True),
     "a handle that a member is given": Change(
@@ -657,6 +702,7 @@ LANES: dict[str, tuple[Content, Action, Lane]] = {
     "a deletion": (content(handle="snap-1"), DeleteSnapshot("snap-1"), Lane.DELETE),
     "a deletion that is refused": (content(handle="snap-1"), Refuse(Step.DELETE, "no"), Lane.DELETE),
     "letting go": (content(), Release(), Lane.DELETE),
+    "taking an error off": (content(), ClearError(), Lane.CHECK),
     "taking a mark off": (content(), Unmark(), Lane.CHECK),
     "waiting": (content(), Wait(), Lane.CHECK),
     "resting": (content(), Settle(), Lane.CHECK),

@@ -1,6 +1,7 @@
 """Patches of `metadata` and `status`, applied to objects that others write to as well."""
 
 import copy
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from snapshotter import names
 from snapshotter.model.content import Content
 from snapshotter.plan.patches import mark_being_created, status_patch, unmark_being_created, without_finalizer
-from snapshotter.plan.status import StatusPatch
-from tests.factories import content
+from snapshotter.plan.status import StatusPatch, recorded
+from tests.factories import content, snapshot
 from tests.plan.wire import Json, Refused, json_patched, merge_patched
 
 OURS = names.CONTENT_FINALIZER
@@ -148,12 +149,23 @@ STATUS_PATCHES: dict[str, tuple[Content, StatusPatch, list[dict[str, Any]]]] = {
             {"op": "add", "path": "/status", "value": {"snapshotHandle": "snap-1", "readyToUse": False}},
         ],
     ),
-    "into an empty status single keys are put": (
+    "into an empty status single keys are put, those that are set once only where they are not": (
         content(has_status=True),
-        {"snapshotHandle": "snap-1"},
+        {"snapshotHandle": "snap-1", "readyToUse": True},
         [
             {"op": "test", "path": "/metadata/uid", "value": "uid-of-content-1"},
+            {"op": "test", "path": "/status/snapshotHandle", "value": None},
             {"op": "add", "path": "/status/snapshotHandle", "value": "snap-1"},
+            {"op": "add", "path": "/status/readyToUse", "value": True},
+        ],
+    ),
+    "keys that are set once may be removed": (
+        content(handle="snap-1", created_at_ns=5),
+        {"snapshotHandle": None, "creationTime": None},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-content-1"},
+            {"op": "remove", "path": "/status/snapshotHandle"},
+            {"op": "remove", "path": "/status/creationTime"},
         ],
     ),
     "keys are set and removed one by one": (
@@ -185,8 +197,30 @@ def test_a_status_patch_changes_the_keys_that_it_names_and_no_other(status: Json
     """Promise 8."""
     held = document(status=status, annotations={"example.com/a": "1"}, finalizers=[OURS])
     seen = content() if status is None else content(has_status=True)
-    patched = json_patched(held, status_patch(seen, ours))
-    assert patched == held | {"status": (status or {}) | ours}
+    if status is not None and "snapshotHandle" in status and "snapshotHandle" in ours:
+        with pytest.raises(Refused):
+            json_patched(held, status_patch(seen, ours))
+    else:
+        assert json_patched(held, status_patch(seen, ours)) == held | {"status": (status or {}) | ours}
+
+
+@given(st.sampled_from([None, "", "snap-0"]), st.sampled_from([None, 5]), st.sampled_from([None, False, True]))
+def test_what_an_answer_gives_fits_the_object_that_it_was_computed_for(
+    handle: str | None, created_at_ns: int | None, ready: bool | None
+) -> None:
+    """An empty handle is as good as none, and is replaced."""
+    held = document(
+        status={
+            key: value
+            for key, value in {"snapshotHandle": handle, "creationTime": created_at_ns, "readyToUse": ready}.items()
+            if value is not None
+        }
+    )
+    change = recorded(read(held), snapshot(), datetime(2024, 5, 6, tzinfo=UTC))
+    assert change is not None
+    written = read(json_patched(held, status_patch(read(held), change)))
+    assert written.handle == (handle or "snap-1")
+    assert written.ready
 
 
 def test_a_first_status_does_not_take_the_place_of_another_one() -> None:

@@ -35,6 +35,20 @@ def test_secret_from_annotations(
         assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "namespace", "text"),
+    [
+        ("secret 1", "ns-1", f'annotation {names.DELETION_SECRET_NAME}: "secret 1" is not a valid Secret name'),
+        ("../x", "ns-1", f'annotation {names.DELETION_SECRET_NAME}: "../x" is not a valid Secret name'),
+        ("secret-1", "NS", f'annotation {names.DELETION_SECRET_NAMESPACE}: "NS" is not a valid namespace'),
+        ("secret-1", "a/b", f'annotation {names.DELETION_SECRET_NAMESPACE}: "a/b" is not a valid namespace'),
+    ],
+)
+def test_an_annotation_that_names_no_secret_is_a_mistake(name: str, namespace: str, text: str) -> None:
+    found = secret_from_annotations(ContentAnnotations(secret_name=name, secret_namespace=namespace))
+    assert found == Problem(text)
+
+
 def in_class(name: str | None, namespace: str | None) -> dict[str, str]:
     given_parameters = {names.LIST_SECRET_NAME: name, names.LIST_SECRET_NAMESPACE: namespace, "pool": "fast"}
     return {key: value for key, value in given_parameters.items() if value is not None}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from snapshotter.model.content import Content, StatusError
 from snapshotter.model.snapshot import Snapshot
-from snapshotter.plan.status import StatusPatch, cleared, failed, nanoseconds, recorded, rfc3339
+from snapshotter.plan.status import StatusPatch, cleared, error_cleared, failed, nanoseconds, recorded, rfc3339
 from tests.factories import CREATED_AT_NS, content, snapshot
 from tests.plan.wire import merged
 
@@ -213,6 +213,11 @@ FAILED: dict[str, tuple[Content, StatusPatch]] = {
 @pytest.mark.parametrize(("old", "expected"), FAILED.values(), ids=FAILED.keys())
 def test_a_failure_is_written_for_users(old: Content, expected: StatusPatch) -> None:
     assert failed(old, "no", NOW) == expected
+
+
+def test_an_error_that_is_over_goes_alone() -> None:
+    assert error_cleared(content(handle="snap-1", ready=True, error="no")) == {"error": None}
+    assert error_cleared(content(handle="snap-1", ready=True)) is None
 
 
 def test_an_error_without_a_message_is_replaced_like_any_other() -> None:

@@ -78,6 +78,7 @@ async def test_the_list_fills_the_store_and_is_told() -> None:
         assert world.objects() == {A1, B2}
         assert sorted(world.told, key=str) == sorted([(None, A1), (None, B2)], key=str)
         assert world.source.watched_from == ["3"]
+        assert world.informer.what == "things"
 
 
 async def test_nothing_is_synced_before_the_first_list() -> None:
