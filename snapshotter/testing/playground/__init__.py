@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Final
 
-EXTRA: Final = frozenset({"rich", "yaml", "cel", "jsonschema_rs"})
+EXTRA: Final = frozenset({"rich", "yaml", "cel"})
 """Modules that come with the extra `playground`."""
 
 
