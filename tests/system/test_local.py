@@ -203,11 +203,12 @@ async def test_the_custom_resources_are_there(kubectl: Kubectl) -> None:
 @NO_KUBECTL
 @pytest.mark.kubectl
 async def test_the_example_is_applied_watched_until_ready_described_and_deleted(local: Local, kubectl: Kubectl) -> None:
-    path = local.directory / "examples" / "content.yaml"
-    assert await kubectl("apply", "-f", path) == "volumesnapshotcontent.snapshot.storage.k8s.io/example created\n"
+    told = re.search(r"^  kubectl apply -f (\S+)$", local.said, re.MULTILINE)
+    assert told, local.said
+    assert "volumesnapshotcontent.snapshot.storage.k8s.io/example created\n" in await kubectl("apply", "-f", told[1])
     async with kubectl.started("get", "volumesnapshotcontents", "-w") as lines:
         await lines.until("^example +true ")
-    assert await kubectl("apply", "-f", path) == "volumesnapshotcontent.snapshot.storage.k8s.io/example unchanged\n"
+    assert "volumesnapshotcontent.snapshot.storage.k8s.io/example unchanged\n" in await kubectl("apply", "-f", told[1])
 
     described = await kubectl("describe", "volumesnapshotcontent", "example")
     assert re.search(r"Ready To Use: +true", described)

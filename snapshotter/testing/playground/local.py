@@ -109,10 +109,10 @@ In another terminal:{kubectl}
   kubectl apply -f {shlex.quote(str(pieces.directory / "examples"))}
   kubectl get volumesnapshotcontents -w
 
-To delete a content together with its snapshot, first mark it as the snapshot-controller does:
+To delete a content and its snapshot, mark it first, as the controller would:
   kubectl annotate vsc {EXAMPLE} {names.BEING_DELETED}=yes && kubectl delete vsc {EXAMPLE}
 
-The driver holds the volume "{VOLUME}". To make another, and to see what the driver holds:
+The driver holds the volume "{VOLUME}". To make another, and to see all it holds:
   curl -d '{{"name": "more", "size": 1048576}}' {pieces.driver_admin_url}/_standin/volumes
   curl {pieces.driver_admin_url}/_standin/state
 

@@ -40,6 +40,8 @@ class Command:
     log: Path
     ready_url: str
     """Answers 200 once the process serves."""
+    ready_file: Path | None = None
+    """Is written by the process when it serves; one that an earlier process left is removed first."""
 
 
 class Piece:
@@ -75,6 +77,8 @@ class Piece:
     async def launch(self) -> None:
         if self._process is not None:
             raise RuntimeError(f"{self.name} runs already")
+        if self._command.ready_file is not None:
+            self._command.ready_file.unlink(missing_ok=True)
         self._process = await self._spawn()
 
     async def wait_until_serving(self) -> None:
@@ -83,7 +87,7 @@ class Piece:
         if process is None:
             raise RuntimeError(f"{self.name} has not been launched")
         ended = asyncio.create_task(process.wait(), name=f"end of {self.name}")
-        serving = asyncio.create_task(self._answers(), name=f"start of {self.name}")
+        serving = asyncio.create_task(self._becomes_ready(), name=f"start of {self.name}")
         try:
             await asyncio.wait({ended, serving}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
@@ -140,13 +144,14 @@ class Piece:
                 start_new_session=True,
             )
 
-    async def _answers(self) -> None:
+    async def _becomes_ready(self) -> None:
+        file = self._command.ready_file
         timeout = aiohttp.ClientTimeout(START_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(self._command.ready_url) as response:
-                        if response.status == 200:
+                        if response.status == 200 and (file is None or file.exists()):
                             return
                 await asyncio.sleep(PROBE_SECONDS)
 

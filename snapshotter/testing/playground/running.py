@@ -112,7 +112,7 @@ async def _start(pieces: Pieces) -> None:
     await pieces.driver.launch()
     await pieces.apiserver.wait_until_serving()
     await pieces.driver.wait_until_serving()
-    # It reads the kubeconfig that the API server has written by now.
+    # It reads the kubeconfig that is there by now.
     await pieces.sidecar.start()
 
 
@@ -137,6 +137,7 @@ async def _joined(
             ),
             log=directory / "logs" / "apiserver.log",
             ready_url=f"{api_url}/readyz",
+            ready_file=kubeconfig,
         ),
         Command(
             name="the CSI driver",

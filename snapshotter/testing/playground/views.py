@@ -157,6 +157,7 @@ class TerminalView:
     def picture(self) -> None:
         self._console.print()
         self._console.print(self._table())
+        self._console.print()
 
     def check(self, check: Check) -> None:
         line = Table.grid(padding=(0, 1))
