@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import looptime
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -217,6 +218,7 @@ async def _ended(tasks: list[asyncio.Task[str | None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.timeout(400)  # a failure is made small, which takes a while
 def test_the_queue_keeps_its_promises_whatever_is_done_with_it() -> None:
     """No key is with two workers, none is lost, none doubled; early times hold; lanes are kept."""
     run_state_machine_as_test(
