@@ -96,7 +96,7 @@ async def demo(environment: dict[str, str], *arguments: str) -> AsyncIterator[Ru
 CLAIMS = (
     "✓ archive is ready at once",
     "✓ it took one call and at most three requests, none of them a read (1 call to the driver, 3 requests",
-    "✓ nightly is ready as soon as its storage says so",
+    "✓ nightly is ready soon after its storage says so",
     "✓ both statuses say what the storage says: handle, size and time",
     "✓ lost tells in its status what is wrong",
     "✓ its snapshot still holds the bytes of its instant",

@@ -14,9 +14,10 @@ from snapshotter import names
 from snapshotter.testing.client import Json
 from snapshotter.testing.playground import objects
 from snapshotter.testing.playground.board import Board, NotSeen, Row, State, row_of
+from snapshotter.testing.playground.demo import Report
 from snapshotter.testing.playground.pieces import Piece, PieceFailed
 from snapshotter.testing.playground.running import DirectoryInUse, playground
-from snapshotter.testing.playground.views import size
+from snapshotter.testing.playground.views import PlainView, size
 
 CUT_AT_NS = 1_700_000_000_123_000_000
 
@@ -184,3 +185,12 @@ def test_size(size_bytes: int | None, expected: str) -> None:
 async def test_waiting_for_a_state_in_vain_says_how_the_content_is() -> None:
     with pytest.raises(NotSeen, match=r'a is not there after .* instead of "ready"'):
         await Board(lambda _: None, patience_seconds=0.05).until("a", State.READY)
+
+
+def test_a_check_that_does_not_hold_is_counted_and_shown_with_its_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report(PlainView())
+    report.check("two and two are four", held=True)
+    report.check("the moon is cheese", held=False, evidence="rock")
+    assert (report.done, report.failed) == (2, 1)
+    said = [line.split("s  ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["✓ two and two are four", "✗ the moon is cheese (rock)"]
