@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
+import structlog
 import uvloop
 
 from snapshotter.cli.flags import parse
@@ -40,6 +41,10 @@ def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
     except sidecar.StartError as error:
         _complain(program, str(error))
         return error.exit_code
+    except Exception as error:
+        structlog.get_logger(__name__).exception("unexpected end")
+        _complain(program, f"unexpected end: {error}")
+        return 1
     return 0
 
 

@@ -44,7 +44,12 @@ def _normal(flags: dict[str, Flag], arguments: Sequence[str]) -> Iterator[str]:
             return
         name, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         flag = flags.get(name)
-        if flag is None:
+        if name in ("h", "help"):
+            yield "--help"
+        elif name == "version":
+            if _asked_for(value if equals else "true"):
+                yield "--version"
+        elif flag is None:
             yield argument
         elif equals:
             yield f"--{name}={value}"
@@ -54,6 +59,13 @@ def _normal(flags: dict[str, Flag], arguments: Sequence[str]) -> Iterator[str]:
             yield f"--{name}={following}"
         else:
             yield f"--{name}"
+
+
+def _asked_for(text: str) -> bool:
+    try:
+        return boolean(text)
+    except BadValue:
+        return True
 
 
 def _parser(program: str, settings: type[Any]) -> argparse.ArgumentParser:
@@ -66,7 +78,6 @@ def _parser(program: str, settings: type[Any]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--version",
-        "-version",
         action="version",
         version=f"{program} {version('snapshotter')}",
         help="Print the version.",

@@ -28,7 +28,14 @@ CODES: dict[grpc.StatusCode, Code] = {
 }
 
 
+BROKEN_STREAM = "Received RST_STREAM"
+"""How gRPC begins the text of the errors that it makes up for a stream that was reset."""
+
+
 def csi_error(error: grpc.aio.AioRpcError, secrets: Mapping[str, str]) -> CsiError:
     """The error of a call, with the values of the call's secrets taken out of the driver's text."""
-    text = without_secrets(error.details() or "the driver gave no reason", secrets)
-    return CsiError(CODES.get(error.code(), Code.UNKNOWN), text)
+    details = error.details() or "the driver gave no reason"
+    code = CODES.get(error.code(), Code.UNKNOWN)
+    # A stream that breaks gets a code from gRPC itself, mostly Internal: the driver has not said a word.
+    final = False if details.startswith(BROKEN_STREAM) else None
+    return CsiError(code, without_secrets(details, secrets), final=final)

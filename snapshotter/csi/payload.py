@@ -43,10 +43,11 @@ def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
 
 def _forms(value: str) -> set[str]:
     """How a value may appear in a text: as it is, trimmed, escaped, encoded, or line by line."""
-    lines = {line.strip() for line in value.splitlines()}
-    encoded = base64.b64encode(value.encode()).decode()
-    forms = {value, value.strip(), json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], encoded}
-    return {form for form in forms if form.strip()} | {line for line in lines if len(line) >= SHORTEST_LINE}
+    forms = {line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST_LINE}
+    for whole in (value, value.strip()):
+        forms |= {whole, json.dumps(whole)[1:-1], json.dumps(whole, ensure_ascii=False)[1:-1]}
+        forms.add(base64.b64encode(whole.encode()).decode())
+    return {form for form in forms if form.strip()}
 
 
 _Path = tuple[str | int, ...]

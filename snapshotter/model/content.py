@@ -93,7 +93,8 @@ class Content(ApiObject, frozen=True, kw_only=True):
 
     @property
     def ready(self) -> bool:
-        return self.status.ready_to_use is True
+        """Whether there is a snapshot to restore from; without a handle there is none, whatever else is said."""
+        return self.status.ready_to_use is True and self.handle is not None
 
     @property
     def deleting(self) -> bool:

@@ -131,9 +131,9 @@ def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: T
         return Unmark()
     if may_delete(content):
         return _delete_or_release(content)
-    if content.ready and not _cut_without_answer(content):
-        if content.deleting:
-            return Wait(waits_for_controller(content))
+    if content.ready and content.deleting:
+        return Wait(waits_for_controller(content))
+    if content.ready:
         return Settle() if content.status.error is None else ClearError()
     if exists_on_storage(content):
         return _check(content, snapshot_class, terms)

@@ -5,9 +5,6 @@ from snapshotter.model.content import Content
 from snapshotter.model.meta import Meta
 from snapshotter.plan.status import StatusPatch
 
-SET_ONCE = frozenset({"snapshotHandle", "creationTime"})
-"""Keys of the status that are never overwritten."""
-
 MergePatch = dict[str, object]
 JsonPatch = list[dict[str, object]]
 
@@ -50,23 +47,24 @@ def status_patch(content: Content, status: StatusPatch) -> JsonPatch:
     a test in a JSON patch holds. The keys that are removed are there, or the patch fails as a whole.
     """
     same_object: dict[str, object] = {"op": "test", "path": "/metadata/uid", "value": content.metadata.uid}
+    known = {"snapshotHandle": content.status.snapshot_handle, "creationTime": content.status.creation_time}
     if content.written_status is None:
         return [
             same_object,
-            _absent("/status"),
+            _unchanged("/status", None),
             {"op": "add", "path": "/status", "value": {k: v for k, v in status.items() if v is not None}},
         ]
     return [
         same_object,
         # Another writer may have been first with these; then the patch fails, and the plan is made anew.
-        *(_absent(f"/status/{key}") for key, value in status.items() if key in SET_ONCE and value is not None),
+        *(_unchanged(f"/status/{key}", known[key]) for key in status if key in known and status[key] is not None),
         *(_change(f"/status/{key}", value) for key, value in status.items()),
     ]
 
 
-def _absent(path: str) -> dict[str, object]:
+def _unchanged(path: str, known: object) -> dict[str, object]:
     """API servers take a test for null as one for absence."""
-    return {"op": "test", "path": path, "value": None}
+    return {"op": "test", "path": path, "value": known}
 
 
 def _change(path: str, value: object) -> dict[str, object]:

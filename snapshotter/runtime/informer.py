@@ -154,7 +154,8 @@ class Informer(Generic[T]):
             else:
                 self._changed(item)
         for name in gone:
-            self._removed(name)
+            # A write of ours may be newer than the list; after a restoration that counts for nothing.
+            self._told_gone(self._store.remove(name) if restored else self._store.end(name, listing.version))
         self._newest = listing.version
         if not self.synced.is_set():
             log.info("store filled", what=self._what, objects=len(listing.objects))
@@ -163,22 +164,32 @@ class Informer(Generic[T]):
 
     async def _watch(self, version: str) -> None:
         started = _now()
-        async with self._source.watch(version) as events:
-            self._heard()
-            async for event in events:
+        try:
+            async with self._source.watch(version) as events:
                 self._heard()
-                match event:
-                    case Changed(item):
-                        version = item.metadata.resource_version
-                        self._changed(item)
-                    case Removed(name, version):
-                        self._removed(name)
-                    case Bookmark(version):
-                        pass
-                self._version = self._newest = version
-        if _now() - started < SHORTEST_WATCH:
+                async for event in events:
+                    self._heard()
+                    self._version = self._newest = self._advanced_to(event)
+        finally:
+            lasted = _now() - started
+            if lasted >= SHORTEST_WATCH:
+                self._interruptions = 0
+        if lasted < SHORTEST_WATCH:
             raise SourceError("the server ended the watch as soon as it began")
-        self._interruptions = 0
+
+    def _advanced_to(self, event: WatchEvent[T]) -> str:
+        """Take an event in; gives the version that it brings us to."""
+        version = event.object.metadata.resource_version if isinstance(event, Changed) else event.version
+        if self._newest is not None and is_newer(self._newest, version) and version.isdecimal():
+            raise VersionExpired("the server has gone back in time")
+        match event:
+            case Changed(item):
+                self._changed(item)
+            case Removed(name, _):
+                self._told_gone(self._store.end(name, version))
+            case Bookmark():
+                pass
+        return version
 
     def _heard(self) -> None:
         self._last_contact = _now()
@@ -193,8 +204,8 @@ class Informer(Generic[T]):
         if self._store.put(item):
             self._on_change(old, item)
 
-    def _removed(self, name: str) -> None:
-        if (old := self._store.remove(name)) is not None:
+    def _told_gone(self, old: T | None) -> None:
+        if old is not None:
             self._on_change(old, None)
 
 

@@ -1,6 +1,6 @@
 """The last known state of the objects of one kind. The informer fills it; our own writes go in at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -49,8 +49,7 @@ class Store(Generic[T]):
 
     def put(self, new: T) -> bool:
         """Take an object in; False if the one that is there is the same version or newer."""
-        old = self._objects.get(new.name)
-        known = self._deleted_by_us.get(new.name) if old is None else old.metadata.resource_version
+        known = self._version(new.name)
         if known is not None and not is_newer(new.metadata.resource_version, known):
             return False
         self._deleted_by_us.pop(new.name, None)
@@ -65,18 +64,29 @@ class Store(Generic[T]):
         version that it had before.
         """
         if written.metadata.deletion_timestamp is not None and not written.metadata.finalizers:
-            if self._objects.pop(written.name, None) is not None:
+            if self.end(written.name, written.metadata.resource_version) is not None:
                 self._deleted_by_us[written.name] = written.metadata.resource_version
         elif written.name in self._objects:
             self.put(written)
+
+    def end(self, name: str, version: str) -> T | None:
+        """The server had no such object any more at this version; gives what was known of it.
+
+        What is known from later is another object of the same name, and stays.
+        """
+        known = self._version(name)
+        if known is not None and is_newer(known, version):
+            return None
+        return self.remove(name)
 
     def remove(self, name: str) -> T | None:
         """The server has no such object any more; gives what was known of it."""
         self._deleted_by_us.pop(name, None)
         return self._objects.pop(name, None)
 
-    def select(self, predicate: Callable[[T], bool]) -> list[T]:
-        return [item for item in self._objects.values() if predicate(item)]
+    def _version(self, name: str) -> str | None:
+        known = self._objects.get(name)
+        return self._deleted_by_us.get(name) if known is None else known.metadata.resource_version
 
 
 def is_newer(new: str, old: str) -> bool:

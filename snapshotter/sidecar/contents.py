@@ -121,7 +121,11 @@ class Contents:
 
     def as_it_is(self, content: Content) -> Content:
         """The content as plans must see it: with its mark, though somebody has removed that from an open cut."""
-        if content.metadata.uid not in self._open_cuts or content.marked_as_being_created or content.handle:
+        if content.metadata.uid not in self._open_cuts:
+            return content
+        if content.handle is not None:
+            self.close_cut(content)
+        if content.handle is not None or content.marked_as_being_created:
             return content
         annotations = replace(content.metadata.annotations, being_created=MARK)
         return replace(content, metadata=replace(content.metadata, annotations=annotations))

@@ -125,7 +125,8 @@ def test_an_error_may_lack_its_message_and_its_time() -> None:
 
 
 def test_only_true_is_ready() -> None:
-    assert [content(ready=ready).ready for ready in (None, False, True)] == [False, False, True]
+    assert [content(handle="snap-1", ready=ready).ready for ready in (None, False, True)] == [False, False, True]
+    assert not content(ready=True).ready
 
 
 def test_the_finalizer_protects_wherever_it_stands() -> None:

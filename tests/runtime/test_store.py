@@ -55,7 +55,6 @@ def test_objects_are_told_apart_by_name() -> None:
     assert store.names() == {"a", "b"}
     assert len(store) == 2
     assert sorted(store, key=lambda item: item.name) == [thing("a", 5), thing("b", 3)]
-    assert store.select(lambda item: item.version == "3") == [thing("b", 3)]
     assert store.get("c") is None
 
 
