@@ -4,6 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from csi_proto import csi_pb2
 from snapshotter.csi.answers import capabilities_from, entry_of, snapshot_from
@@ -86,6 +87,13 @@ SNAPSHOTS: dict[str, tuple[csi_pb2.Snapshot, Snapshot]] = {
 @pytest.mark.parametrize(("message", "expected"), SNAPSHOTS.values(), ids=SNAPSHOTS.keys())
 def test_an_answer_is_understood(message: csi_pb2.Snapshot, expected: Snapshot) -> None:
     assert snapshot_from(message, call="CreateSnapshot", volume="vol-1") == expected
+
+
+@pytest.mark.parametrize(("size_bytes", "warnings"), [(-1, 1), (0, 0), (1, 0)])
+def test_a_negative_size_is_worth_a_warning(size_bytes: int, warnings: int) -> None:
+    with capture_logs() as logs:
+        snapshot_from(answer(size_bytes=size_bytes), call="CreateSnapshot")
+    assert [(entry["log_level"], entry["size_bytes"]) for entry in logs] == [("warning", size_bytes)] * warnings
 
 
 def test_a_snapshot_without_an_id_is_refused() -> None:

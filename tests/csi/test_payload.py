@@ -223,6 +223,26 @@ TEXTS: dict[str, tuple[str, dict[str, str], str]] = {
         f"pin {STRIPPED} is wrong ({STRIPPED}), 12 are left",
     ),
     "but not out of other words": ("nobody may", {"password": "a"}, "nobody may"),
+    "a value of four characters is taken out of words as well": (
+        "xabcdx abcx",
+        {"password": "abcd", "pin": "abc"},
+        f"x{STRIPPED}x abcx",
+    ),
+    "escapes of a driver that writes other letters as they are": (
+        r'bad "pâss\nwörd"',
+        {"password": "pâss\nwörd"},
+        rf'bad "{STRIPPED}"',
+    ),
+    "escapes of a driver that writes plain letters alone": (
+        r'bad "p\u00e2ss\nw\u00f6rd"',
+        {"password": "pâss\nwörd"},
+        rf'bad "{STRIPPED}"',
+    ),
+    "a line of eight characters is secret by itself, a shorter one is not": (
+        "12345678 or 1234567",
+        {"key": "12345678\n1234567\n"},
+        f"{STRIPPED} or 1234567",
+    ),
     "a value is found in quotes with escapes": (
         r'password "hun\"ter\n2" is wrong',
         {"password": 'hun"ter\n2'},
