@@ -143,7 +143,7 @@ async def test_promise_1_a_cut_without_an_answer_is_settled_also_when_its_class_
         await world.delete_content("one")
         refusing = world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="why"))
         world.driver.faults.lift(fault)
-        await world.until(lambda: "if it is needed, make it again" in (world.error("one") or ""))
+        await world.until(lambda: "without the parameters of the class, since" in (world.error("one") or ""))
         assert world.content("one") is not None
         world.driver.faults.lift(refusing)
         await world.until(lambda: world.content("one") is None)

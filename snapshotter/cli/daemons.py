@@ -1,0 +1,46 @@
+"""Runs a daemon: flags in, one clear line and an exit code out."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+import uvloop
+
+from snapshotter.cli.flags import parse
+from snapshotter.settings import SidecarSettings
+from snapshotter.sidecar import app as sidecar
+
+log = structlog.get_logger(__name__)
+
+
+def csi_snapshotter(arguments: Sequence[str]) -> int:
+    """Run the sidecar; gives its exit code."""
+    program = "csi-snapshotter"
+    settings = parse(program, SidecarSettings, arguments)
+    if mistakes := settings.mistakes():
+        _complain(program, "; ".join(mistakes))
+        return 1
+    return _run(program, lambda: sidecar.run(settings))
+
+
+def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    # What gRPC has to say below an error is about its own doings.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(start())
+    except sidecar.StartError as error:
+        _complain(program, str(error))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 (the top of a program: nobody else would tell)
+        log.exception("unexpected end")
+        _complain(program, f"unexpected end: {error}")
+        return 1
+    return 0
+
+
+def _complain(program: str, text: str) -> None:
+    print(f"{program}: {text}", file=sys.stderr)  # noqa: T201 (a line for the person who started us)
