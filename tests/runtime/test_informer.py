@@ -208,6 +208,30 @@ async def test_versions_that_are_not_numbers_are_taken_as_they_come() -> None:
         assert world.told == [(None, first), (first, second)]
 
 
+async def test_the_end_of_an_object_is_believed_when_versions_are_not_numbers() -> None:
+    """Case 69."""
+    first = thing("a", "aaa")
+    async with watching([listing("x", first)], [[Removed("a", "bbb"), FOR_EVER]]) as world:
+        assert world.objects() == set()
+        assert world.told == [(None, first), (first, None)]
+
+
+async def test_a_list_is_believed_when_versions_are_not_numbers() -> None:
+    """Case 69."""
+    lists = [listing("x", thing("a", "aaa"), thing("b", "bbb")), listing("y", thing("b", "ccc"))]
+    async with watching(lists, [[Silence(10), VersionExpired("too old")], [FOR_EVER]]) as world:
+        await asyncio.sleep(15)
+        assert world.objects() == {thing("b", "ccc")}
+
+
+async def test_numbers_after_what_is_not_a_number_do_not_lead_back_in_time() -> None:
+    """Case 69."""
+    async with watching([listing("x", A1)], [[Silence(10), Changed(A5), FOR_EVER]]) as world:
+        await asyncio.sleep(15)
+        assert world.objects() == {A5}
+        assert len(world.source.listed_at) == 1
+
+
 async def test_listing_again_finds_what_the_watch_has_missed() -> None:
     """Promise 11: 410."""
     lists = [listing(3, A1, B2), listing(9, A5, thing("c", 8))]

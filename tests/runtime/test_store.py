@@ -44,6 +44,22 @@ def test_versions_are_taken_in_as_they_grow() -> None:
     assert store.get("a") == thing("a", 10)
 
 
+ENDS = {
+    "after the version that is known": (5, 6, True),
+    "at the version that is known": (5, 5, True),
+    "before what is known from later, which is another object": (5, 4, False),
+    "at a version that is not a number": (5, "xxx", True),
+    "after a version that is not a number": ("xxx", 5, True),
+}
+
+
+@pytest.mark.parametrize(("known", "ended", "gone"), ENDS.values(), ids=ENDS.keys())
+def test_an_object_ends(known: int | str, ended: int | str, gone: bool) -> None:
+    store = filled(thing("a", known))
+    assert store.end("a", str(ended)) == (thing("a", known) if gone else None)
+    assert store.get("a") == (None if gone else thing("a", known))
+
+
 @given(st.lists(st.integers(min_value=0, max_value=20), min_size=1))
 def test_the_newest_version_stays_whatever_the_order(versions: list[int]) -> None:
     store = filled(*(thing("a", version) for version in versions))
