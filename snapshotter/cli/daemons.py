@@ -35,7 +35,7 @@ def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
     except sidecar.StartError as error:
         _complain(program, str(error))
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 (the top of a program: nobody else would tell)
+    except Exception as error:  # the top of a program: nobody else would tell
         log.exception("unexpected end")
         _complain(program, f"unexpected end: {error}")
         return 1

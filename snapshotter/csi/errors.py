@@ -28,8 +28,8 @@ CODES: dict[grpc.StatusCode, Code] = {
 }
 
 
-BROKEN_STREAM = "Received RST_STREAM"
-"""How gRPC begins the text of the errors that it makes up for a stream that was reset."""
+BROKEN_STREAM = ("Stream removed", "RST_STREAM")
+"""What the texts hold that gRPC makes up for a stream that ended without a status."""
 
 
 def csi_error(error: grpc.aio.AioRpcError, secrets: Mapping[str, str]) -> CsiError:
@@ -37,5 +37,5 @@ def csi_error(error: grpc.aio.AioRpcError, secrets: Mapping[str, str]) -> CsiErr
     details = error.details() or "the driver gave no reason"
     code = CODES.get(error.code(), Code.UNKNOWN)
     # A stream that breaks gets a code from gRPC itself, mostly Internal: the driver has not said a word.
-    final = False if details.startswith(BROKEN_STREAM) else None
+    final = False if any(sign in details for sign in BROKEN_STREAM) else None
     return CsiError(code, without_secrets(details, secrets), final=final)

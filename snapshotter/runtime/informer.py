@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from snapshotter.runtime.store import Store, Versioned, is_newer
+from snapshotter.runtime.store import Store, Versioned, is_older
 from snapshotter.runtime.workqueue import Backoff
 
 T = TypeVar("T", bound=Versioned)
@@ -146,7 +146,7 @@ class Informer(Generic[T]):
         listing = await self._source.list_all()
         self._heard()
         # A server that went back in time was restored from a backup: what we know is worth nothing then.
-        restored = self._newest is not None and is_newer(self._newest, listing.version)
+        restored = self._newest is not None and is_older(listing.version, self._newest)
         gone = self._store.names() - {item.name for item in listing.objects}
         for item in listing.objects:
             if restored:
@@ -180,7 +180,7 @@ class Informer(Generic[T]):
     def _advanced_to(self, event: WatchEvent[T]) -> str:
         """Take an event in; gives the version that it brings us to."""
         version = event.object.metadata.resource_version if isinstance(event, Changed) else event.version
-        if self._newest is not None and is_newer(self._newest, version) and version.isdecimal():
+        if self._newest is not None and is_older(version, self._newest):
             raise VersionExpired("the server has gone back in time")
         match event:
             case Changed(item):

@@ -75,7 +75,7 @@ class Store(Generic[T]):
         What is known from later is another object of the same name, and stays.
         """
         known = self._version(name)
-        if known is not None and is_newer(known, version):
+        if known is not None and is_older(version, known):
             return None
         return self.remove(name)
 
@@ -98,3 +98,8 @@ def is_newer(new: str, old: str) -> bool:
     if new.isdecimal() and old.isdecimal():
         return int(new) > int(old)
     return new != old
+
+
+def is_older(version: str, than: str) -> bool:
+    """Whether a resource version is certainly earlier than another: both are numbers, and it is the smaller."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)

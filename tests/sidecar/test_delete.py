@@ -251,6 +251,8 @@ async def test_promise_2_a_change_of_mind_while_the_secret_is_read_counts(world:
         await world.delete_content("one")
         await world.server.faults.wait_for_held(1)
         await world.patch("one", {"spec": {"deletionPolicy": "Retain"}})
+        # What comes after it on the watch is seen after it.
+        await ready(world, "later", policy="Retain")
         world.server.faults.clear()
         await world.until(lambda: world.content("one") is None)
     assert world.calls("DeleteSnapshot") == 0
@@ -264,3 +266,13 @@ async def test_promise_2_a_member_is_not_deleted_singly_either_before_its_group_
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
     assert handle in world.driver.snapshots
+
+
+async def test_promise_7_a_deletion_that_must_wait_says_so_at_once_whatever_the_backoff(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="ABORTED", message="busy"))
+    async with world.sidecar(work=type(world.settings().work)(retry_start=0.05, retry_max=60.0)):
+        await world.make_content("one")
+        # The ninth try is 13 seconds after the eighth.
+        await world.until(lambda: world.calls("CreateSnapshot") >= 6)
+        await world.delete_content("one")
+        await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""), seconds=1.5)

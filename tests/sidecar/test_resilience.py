@@ -148,3 +148,33 @@ async def test_promise_4_a_driver_that_dies_of_each_create_is_called_by_the_back
                 await world.driver.stop_serving()
                 await world.driver.start_serving()
         assert asyncio.get_running_loop().time() - start > 0.9 * (0.4 + 0.8 + 1.6)
+
+
+async def test_promise_5_a_content_made_anew_under_the_same_name_begins_anew(world: World) -> None:
+    work = type(world.settings().work)(retry_start=60.0, retry_max=60.0)
+    async with world.sidecar(work=work):
+        world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", times=1))
+        await world.make_content("one", finalizers=())
+        await world.until(lambda: world.error("one"))
+        # The watch tells nothing of this, the list afterwards only how it is then.
+        world.server.mute_watches()
+        await world.patch("one", {"metadata": {"finalizers": None}})
+        await world.request("DELETE", f"{CONTENT_PATH}/one")
+        await world.make_content("one")
+        world.server.compact()
+        world.server.cut_watches()
+        await world.until(lambda: world.ready("one"))
+
+
+async def test_promise_11_crds_that_cannot_select_any_more_are_lived_with(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumesnapshotcontents.snapshot.storage.k8s.io"
+        definition = await world.request("GET", path)
+        for version in definition["spec"]["versions"]:
+            version.pop("selectableFields", None)
+        await world.request("PUT", path, definition)
+        world.server.cut_watches()
+        await world.make_content("after")
+        await world.until(lambda: world.ready("after"))

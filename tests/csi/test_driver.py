@@ -1,0 +1,223 @@
+"""The driver's door, over a real socket: introductions, look-ups, and answers that make no sense."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+
+from csi_proto import csi_pb2
+from snapshotter.csi.channel import BadAddress, socket_target
+from snapshotter.csi.driver import Driver, open_driver
+from snapshotter.csi.errors import csi_error
+from snapshotter.metrics import Metrics
+from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway
+from snapshotter.testing import driver as far
+from snapshotter.testing.faults import Fault
+
+TIMEOUT = 5.0
+
+
+@asynccontextmanager
+async def opened(socket: Path, timeout: float = TIMEOUT) -> AsyncIterator[Driver]:
+    metrics = Metrics(CollectorRegistry())
+    async with open_driver(str(socket), metrics, timeout=timeout, log_payloads=True) as driver:
+        yield driver
+
+
+@asynccontextmanager
+async def beside(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Driver, far.Driver]]:
+    """Our door, and the driver behind it."""
+    socket = tmp_path / "csi.sock"
+    settings = far.DriverOptions(name="d.example", state=tmp_path / "state", **options)
+    async with far.Driver.serve(socket, settings) as far_driver, opened(socket) as driver:
+        await far_driver.make_volume("vol", b"bytes")
+        yield driver, far_driver
+
+
+ADDRESSES = {
+    "/run/csi/socket": "unix:///run/csi/socket",
+    "unix:///run/csi/socket": "unix:///run/csi/socket",
+}
+
+
+@pytest.mark.parametrize(("address", "target"), ADDRESSES.items())
+def test_a_path_and_a_unix_url_are_addresses(address: str, target: str) -> None:
+    assert socket_target(address) == target
+
+
+@pytest.mark.parametrize("address", ["", "csi.sock", "tcp://127.0.0.1:1", "unix:relative", "http:///run/csi/socket"])
+def test_anything_else_is_not(address: str) -> None:
+    with pytest.raises(BadAddress):
+        socket_target(address)
+
+
+CAPABILITIES = {
+    "everything": ({}, Capabilities(create_delete_snapshot=True, list_snapshots=True, get_snapshot=True)),
+    "no look-ups": ({"list_snapshots": False, "get_snapshot": False}, Capabilities(create_delete_snapshot=True)),
+    "no snapshots": ({"snapshots": False, "list_snapshots": False, "get_snapshot": False}, Capabilities()),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), CAPABILITIES.values(), ids=CAPABILITIES.keys())
+async def test_case_102_what_a_driver_can_do_is_what_it_announces(
+    tmp_path: Path, options: Mapping[str, bool], expected: Capabilities
+) -> None:
+    async with beside(tmp_path, **options) as (driver, _):
+        identity = await driver.meet()
+    assert identity.name == "d.example"
+    assert identity.capabilities == expected
+
+
+async def test_case_103_an_empty_entry_announces_nothing(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="ControllerGetCapabilities", answer={"capabilities": [{}]}))
+        assert (await driver.meet()).capabilities == Capabilities()
+
+
+async def test_case_104_a_driver_that_is_not_ready_is_probed_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.csi.driver.PROBE_PERIOD", 0.05)
+    async with beside(tmp_path, probes_not_ready=2) as (driver, far_driver):
+        await driver.meet()
+        assert len(far_driver.log.of("Probe")) == 3
+
+
+async def test_case_104_a_probe_that_takes_too_long_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.csi.driver.PROBE_PERIOD", 0.05)
+    async with beside(tmp_path) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="Probe", error="DEADLINE_EXCEEDED", times=2))
+        await driver.meet()
+        assert len(far_driver.log.of("Probe")) == 3
+
+
+@pytest.mark.parametrize("method", ["GetPluginInfo", "Probe", "ControllerGetCapabilities"])
+async def test_case_105_a_driver_that_fails_the_introduction_is_not_met(tmp_path: Path, method: str) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        far_driver.faults.set(Fault(match=method, error="FAILED_PRECONDITION", message="no"))
+        with pytest.raises(CsiError, match="FailedPrecondition: no"):
+            await driver.meet()
+        with pytest.raises(DriverAway):
+            await driver.create_snapshot("s", "vol", {}, {})
+        assert not far_driver.log.of("CreateSnapshot")
+
+
+async def test_case_106_an_empty_name_is_refused(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="GetPluginInfo", answer={"name": ""}))
+        with pytest.raises(BadAnswer, match="empty name"):
+            await driver.meet()
+
+
+async def test_a_socket_that_does_not_come_is_given_up(tmp_path: Path) -> None:
+    async with opened(tmp_path / "none.sock") as driver:
+        with pytest.raises(DriverAway, match="within 0s"):
+            await driver.wait_until_connected(0.2)
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+async def test_case_113_code_and_text_are_kept(tmp_path: Path, code: grpc.StatusCode) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        await driver.meet()
+        far_driver.faults.set(Fault(match="CreateSnapshot|GetSnapshot", error=code.name, message="for a reason"))
+        for call in (driver.create_snapshot("s", "vol", {}, {}), driver.find_snapshot("x", {})):
+            with pytest.raises(CsiError) as raised:
+                await call
+            assert raised.value.code.upper() == code.name.replace("_", "").replace("CANCELLED", "CANCELED")
+            assert raised.value.text == "for a reason"
+
+
+async def test_a_snapshot_is_found_on_whatever_page_it_is(tmp_path: Path) -> None:
+    async with beside(tmp_path, get_snapshot=False) as (driver, far_driver):
+        await driver.meet()
+        wanted = await driver.create_snapshot("s", "vol", {}, {})
+        other, ours = {"snapshot": {"snapshot_id": "other"}}, {"snapshot": {"snapshot_id": wanted.handle}}
+        pages: tuple[dict[str, object], ...] = (
+            {"entries": [other] * 3000, "next_token": "1"},
+            {"entries": [other, ours], "next_token": ""},
+        )
+        for page in pages:
+            far_driver.faults.set(Fault(match="ListSnapshots", times=1, answer=page))
+        assert (await driver.find_snapshot(wanted.handle, {})).handle == wanted.handle
+        assert len(far_driver.log.of("ListSnapshots")) == 2
+
+
+async def test_a_token_that_is_given_twice_leads_nowhere(tmp_path: Path) -> None:
+    async with beside(tmp_path, get_snapshot=False) as (driver, far_driver):
+        await driver.meet()
+        far_driver.faults.set(Fault(match="ListSnapshots", answer={"entries": [], "next_token": "1"}))
+        with pytest.raises(CsiError, match="does not find"):
+            await driver.find_snapshot("x", {})
+        assert len(far_driver.log.of("ListSnapshots")) == 2
+
+
+async def test_a_list_without_an_end_is_given_up(tmp_path: Path) -> None:
+    async with beside(tmp_path, get_snapshot=False) as (driver, far_driver):
+        await driver.meet()
+        for number in range(200):
+            far_driver.faults.set(
+                Fault(match="ListSnapshots", times=1, answer={"entries": [], "next_token": str(number)})
+            )
+        with pytest.raises(BadAnswer, match="did not come to an end"):
+            await driver.find_snapshot("x", {})
+
+
+async def test_a_driver_that_gets_another_one_s_snapshot_has_not_found_ours(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        await driver.meet()
+        wanted = await driver.create_snapshot("s", "vol", {}, {})
+        far_driver.faults.set(Fault(match="GetSnapshot", times=1, answer={"snapshot": {"snapshot_id": "other"}}))
+        with pytest.raises(CsiError) as raised:
+            await driver.find_snapshot(wanted.handle, {})
+        assert raised.value.code is Code.NOT_FOUND
+
+
+class _Garbage(grpc.GenericRpcHandler):
+    """Answers every call with bytes that are no message."""
+
+    def service(self, _: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(self._answer)
+
+    async def _answer(self, _request: bytes, _context: Any) -> bytes:
+        return b"\xff\xff\xff\xff"
+
+
+async def test_an_answer_that_cannot_be_read_is_an_error_and_not_final(tmp_path: Path) -> None:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((_Garbage(),))
+    server.add_insecure_port(f"unix:{tmp_path}/csi.sock")
+    await server.start()
+    try:
+        async with opened(tmp_path / "csi.sock") as driver:
+            with pytest.raises(BadAnswer, match="answer to GetPluginInfo cannot be read") as raised:
+                await driver.meet()
+        assert not raised.value.final
+    finally:
+        await server.stop(None)
+
+
+def broken(code: grpc.StatusCode, text: str) -> CsiError:
+    nothing = grpc.aio.Metadata()
+    return csi_error(grpc.aio.AioRpcError(code, nothing, nothing, text), {})
+
+
+def test_a_stream_that_broke_is_not_the_driver_s_last_word() -> None:
+    assert broken(grpc.StatusCode.INTERNAL, "the array is on fire").final
+    assert broken(grpc.StatusCode.UNKNOWN, "").text == "the driver gave no reason"
+
+
+async def test_the_request_has_what_was_asked_for(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        await driver.meet()
+        await driver.create_snapshot("name", "vol", {"color": "blue"}, {"user": "u"})
+        (call,) = far_driver.log.of("CreateSnapshot")
+    assert set(call.request) == {"source_volume_id", "name", "secrets", "parameters"}
+    assert call.timeout_seconds is not None
+    assert 0 < call.timeout_seconds < TIMEOUT + 1
+    assert csi_pb2.CreateSnapshotRequest.DESCRIPTOR.fields_by_name["secrets"].number == 3
