@@ -3,6 +3,7 @@
 `snapshotter.cli` makes them from a command line; nothing below it reads flags or the environment.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,9 +40,12 @@ def integer(text: str) -> int:
 
 def number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise BadValue(f'"{text}" is not a number') from None
+    if not math.isfinite(value):
+        raise BadValue(f'"{text}" is no amount; 0 means no limit')
+    return value
 
 
 _BOOLEANS = {
@@ -140,7 +144,7 @@ class WorkSettings:
         "worker-threads",
         integer,
         10,
-        "Operations of one sort (create, check, delete) that are under way at a time.",
+        "Contents of one sort (to be created, checked, deleted, written) that are worked at at a time.",
     )
     retry_start: float = _flag(
         "retry-interval-start",
@@ -185,6 +189,8 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
+    """The log, on standard error."""
+
     log_format: str = _flag("logging-format", string, "text", "Form of the log: text or json.")
     verbosity: int = _flag(
         "v", integer, 0, "Verbosity of the log. From 4: each step; from 5: the driver's messages, without secrets."
@@ -230,7 +236,11 @@ class SidecarSettings:
                 not self.web.address or _is_address(self.web.address),
                 f'"{self.web.address}" is not an address of the form host:port',
             ),
-            (self.web.metrics_path.startswith("/"), "--metrics-path must begin with a slash"),
+            (
+                re.fullmatch(r"(/[\w.~-]+)+", self.web.metrics_path) is not None
+                and self.web.metrics_path not in ("/healthz", "/readyz"),
+                "--metrics-path must be a plain path, and not one of the paths for health",
+            ),
             (
                 self.logs.log_format in ("text", "json"),
                 f'--logging-format must be text or json, not "{self.logs.log_format}"',

@@ -1,5 +1,6 @@
 """gRPC's errors as ours, by a table."""
 
+import re
 from collections.abc import Mapping
 
 import grpc
@@ -38,4 +39,5 @@ def csi_error(error: grpc.aio.AioRpcError, secrets: Mapping[str, str]) -> CsiErr
     code = CODES.get(error.code(), Code.UNKNOWN)
     # A stream that breaks gets a code from gRPC itself, mostly Internal: the driver has not said a word.
     final = False if any(sign in details for sign in BROKEN_STREAM) else None
-    return CsiError(code, without_secrets(details, secrets), final=final)
+    plain = re.sub(r"^Stream removed \((.*)\)$", r"\1", details, flags=re.DOTALL)
+    return CsiError(code, without_secrets(plain, secrets), final=final)

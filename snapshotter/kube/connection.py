@@ -191,6 +191,8 @@ async def connect(
 
 async def _load(kubeconfig: Path | None) -> Configuration:
     configuration = Configuration()
+    if kubeconfig is not None and not kubeconfig.is_file():  # noqa: ASYNC240 (a small local file, as below)
+        raise BadConfiguration(f"{_source(kubeconfig)} is unusable: there is no such file")
     try:
         if kubeconfig is None:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]

@@ -120,6 +120,8 @@ class Lane(StrEnum):
     CREATE = "create"
     CHECK = "check"
     DELETE = "delete"
+    WRITE = "write"
+    """What needs the API server alone, and so never waits for a driver that hangs."""
 
 
 def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
@@ -210,12 +212,14 @@ def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClas
 def lane(content: Content, action: Action) -> Lane:
     """Where the next action waits for a worker. Asking again for a snapshot that is cut is a check."""
     match action:
-        case CreateSnapshot() | Refuse(step=Step.CREATE):
+        case CreateSnapshot():
             return Lane.CREATE if content.handle is None else Lane.CHECK
-        case DeleteSnapshot() | Release() | Refuse(step=Step.DELETE):
-            return Lane.DELETE
-        case CheckSnapshot() | TrustSnapshot() | Unmark() | ClearError() | Refuse() | Wait() | Settle():
+        case CheckSnapshot():
             return Lane.CHECK
+        case DeleteSnapshot():
+            return Lane.DELETE
+        case TrustSnapshot() | Release() | Unmark() | ClearError() | Refuse() | Wait() | Settle():
+            return Lane.WRITE
         case _:
             assert_never(action)
 

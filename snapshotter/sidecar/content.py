@@ -109,7 +109,7 @@ class ContentController:
 
     def lane_of(self, name: str) -> Lane:
         content = self._store.get(name)
-        return Lane.CHECK if content is None else lane(content, self.action(content))
+        return Lane.WRITE if content is None else lane(content, self.action(content))
 
     def forget(self, content: Content) -> None:
         """The content is gone."""

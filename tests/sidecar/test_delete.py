@@ -276,3 +276,18 @@ async def test_promise_7_a_deletion_that_must_wait_says_so_at_once_whatever_the_
         await world.until(lambda: world.calls("CreateSnapshot") >= 6)
         await world.delete_content("one")
         await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""), seconds=1.5)
+
+
+async def test_promise_10_a_release_that_needs_no_driver_does_not_wait_for_deletes_that_hang(world: World) -> None:
+    async with world.sidecar():
+        for number in range(12):
+            await world.make_content(f"hanging-{number}")
+        await ready(world, "kept", policy="Retain")
+        await world.until(lambda: all(world.ready(f"hanging-{number}") for number in range(12)))
+        world.hold("DeleteSnapshot")
+        for number in range(12):
+            await world.delete_content(f"hanging-{number}")
+        await world.driver.faults.wait_for_held(10)
+        await world.delete_content("kept")
+        await world.until(lambda: world.content("kept") is None, seconds=5)
+        world.driver.faults.clear()
