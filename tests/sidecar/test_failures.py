@@ -62,7 +62,7 @@ async def test_promise_7_a_first_passing_failure_is_not_told(world: World, code:
     assert not any("error" in str(body) for body in written)
 
 
-async def test_promise_7_a_failure_is_one_event_that_is_counted_up(world: World) -> None:
+async def test_promise_7_and_case_25_a_failure_is_one_event_that_is_counted_up(world: World) -> None:
     world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="broken in way {n}"))
     async with world.sidecar():
         await world.make_content("one")
@@ -111,7 +111,7 @@ async def test_what_can_be_checked_is_checked_before_the_mark_and_the_call(
     assert not marked
 
 
-async def test_promise_6_trouble_of_the_api_server_is_not_told_to_users(world: World) -> None:
+async def test_promise_6_and_case_35_trouble_of_the_api_server_is_not_told_to_users(world: World) -> None:
     for status in (409, 500, 503, 429):
         world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}", times=1, error=status, message="trouble"))
     world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/two/status", times=1, cut="after"))

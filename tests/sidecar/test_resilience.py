@@ -6,12 +6,13 @@ from functools import partial
 
 import pytest
 
+from snapshotter import names
 from snapshotter.testing.driver import CallLog
 from snapshotter.testing.faults import Fault
 from tests.world import CONTENT_PATH, World
 
 
-async def test_promise_11_a_lost_driver_is_met_again_and_work_goes_on(world: World) -> None:
+async def test_promise_11_and_case_110_a_lost_driver_is_met_again_and_work_goes_on(world: World) -> None:
     async with world.sidecar() as sidecar:
         await world.make_content("before")
         await world.until(lambda: world.ready("before"))
@@ -178,3 +179,50 @@ async def test_promise_11_crds_that_cannot_select_any_more_are_lived_with(world:
         world.server.cut_watches()
         await world.make_content("after")
         await world.until(lambda: world.ready("after"))
+
+
+async def test_case_34_a_driver_that_cannot_say_its_name_leaves_the_mark_of_an_open_cut(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="DEADLINE_EXCEEDED", error_when="after", times=1))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") == 1)
+        await world.driver.stop_serving()
+        fault = world.driver.faults.set(Fault(match="GetPluginInfo", error="INTERNAL", message="who am I"))
+        await world.driver.start_serving()
+        await world.delete_content("one")
+        await world.until(lambda: "who am I" in (world.error("one") or ""))
+        assert names.BEING_CREATED in world.annotations("one")
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_case_49_an_object_that_vanishes_during_a_look_up_is_let_go(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        await world.make_content("cut", policy="Retain")
+        await world.until(lambda: world.ready("cut"))
+        hold = world.hold("GetSnapshot", times=1)
+        handle = world.status("cut")["snapshotHandle"]
+        await world.make_content("import", snapshot=handle, class_name=None, finalizers=())
+        await world.driver.faults.wait_for_held(1)
+        await world.request("DELETE", f"{CONTENT_PATH}/import")
+        world.driver.faults.lift(hold)
+        await world.make_content("next")
+        await world.until(lambda: world.ready("next"))
+        assert world.calls("GetSnapshot") == 1
+        assert not sidecar.health.ready()
+    assert not world.server.list("events")
+
+
+async def test_case_73_a_retry_is_not_lost_though_the_watch_lags_behind_our_own_writes(world: World) -> None:
+    async with world.sidecar():
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        hold = world.hold("CreateSnapshot", times=1)
+        world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", times=3))
+        await world.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        world.server.mute_watches()
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.ready("one"))
+    assert len(world.driver.snapshots) == 2

@@ -84,3 +84,12 @@ async def test_a_secret_is_not_read_for_every_call(world: World) -> None:
         record for record in world.server.requests if record.path.endswith("/secrets/login") and record.verb == "GET"
     ]
     assert len(reads) < 10
+
+
+async def test_case_13_a_secret_without_data_gives_a_call_without_secrets(world: World) -> None:
+    await world.make_secret("login")
+    async with world.sidecar():
+        await world.make_content("one", annotations=SECRET)
+        await world.until(lambda: world.ready("one"))
+    (call,) = world.driver.log.of("CreateSnapshot")
+    assert not call.request.get("secrets")

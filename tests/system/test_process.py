@@ -61,7 +61,7 @@ async def test_a_signal_amid_ten_hanging_creates_ends_it_within_the_grace_time(
     assert all(names.BEING_CREATED in world.annotations(f"c{content}") for content in range(10))
 
 
-async def test_a_create_in_flight_is_finished_within_the_grace_time(world: World) -> None:
+async def test_case_111_a_create_in_flight_is_finished_within_the_grace_time(world: World) -> None:
     hold = world.hold("CreateSnapshot")
     process = await asyncio.create_subprocess_exec(COMMAND, *arguments(world), stderr=asyncio.subprocess.PIPE)
     await world.make_content("one")
