@@ -11,7 +11,7 @@ from typing import assert_never
 import structlog
 
 from snapshotter.csi.driver import Driver
-from snapshotter.kube.errors import ApiError
+from snapshotter.kube.errors import ApiError, NotFound
 from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import CONTENT
 from snapshotter.kube.secrets import NO_CREDENTIALS, Credentials, Secrets
@@ -192,7 +192,12 @@ class ContentController:
         async with self._contents.marked(content) as marked:
             snapshot = await self._cut(action, credentials)
             log.info("snapshot cut", handle=snapshot.handle, volume=action.volume, ready=snapshot.ready)
-            await self._record(marked, snapshot)
+            try:
+                await self._record(marked, snapshot)
+            except NotFound:
+                # Somebody took our finalizer away by force, or the API server is starting.
+                log.error("content is not found any more, its snapshot is on the storage", handle=snapshot.handle)  # noqa: TRY400
+                raise
 
     def _check_plan(self, content: Content, action: Action) -> None:
         """Call the driver only for what is still to be done: time has passed since the plan was made."""
