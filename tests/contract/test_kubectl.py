@@ -341,7 +341,7 @@ async def test_a_dry_run_by_the_server_tells_what_would_be(kubectl: Kubectl, api
 
 async def test_the_definitions_can_be_applied_again(kubectl: Kubectl) -> None:
     output = await kubectl("apply", "-k", str(DEFINITIONS), "--dry-run=server")
-    assert len(output.ok().splitlines()) == 3
+    assert len(output.ok().splitlines()) == 6
 
 
 # Arguments of `kubectl create`, the kind and the name to look for afterwards.
