@@ -8,20 +8,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapshotter.settings import (
-    BadValue,
     DriverSettings,
-    Flag,
+    ElectionSettings,
+    FeatureSettings,
+    GroupSettings,
+    IgnoredSettings,
     KubeSettings,
     LogSettings,
+    NodeSettings,
     SidecarSettings,
     SnapshotSettings,
     WebSettings,
     WorkSettings,
+    host_and_port,
+)
+from snapshotter.settings.forms import (
+    BadValue,
+    Flag,
     boolean,
     duration,
-    host_and_port,
     integer,
     number,
+    pairs,
+    quantity,
+    switches,
+    verbosities,
 )
 
 DURATIONS = {
@@ -164,6 +175,42 @@ MISTAKES: dict[str, tuple[SidecarSettings, str]] = {
     "a port that is none": (replace(DEFAULTS, web=WebSettings(http_endpoint="localhost:http")), "localhost:http"),
     "a port that is too high": (replace(DEFAULTS, web=WebSettings(metrics_address=":65536")), ":65536"),
     "a path without a slash": (replace(DEFAULTS, web=WebSettings(metrics_path="metrics")), "--metrics-path"),
+    "a path of health": (replace(DEFAULTS, web=WebSettings(metrics_path="/healthz/leader-election")), "--metrics-path"),
+    "no prefix of groups": (replace(DEFAULTS, groups=GroupSettings(name_prefix="")), "--groupsnapshot-name-prefix"),
+    "nothing of a group's uid": (
+        replace(DEFAULTS, groups=GroupSettings(name_uuid_length=0)),
+        "--groupsnapshot-name-uuid-length",
+    ),
+    "node deployment with election (case 107)": (
+        replace(DEFAULTS, node=NodeSettings(enabled=True, name="n"), election=ElectionSettings(enabled=True)),
+        "--node-deployment and --leader-election cannot both be set",
+    ),
+    "a leader that stops when others have begun": (
+        replace(DEFAULTS, election=ElectionSettings(enabled=True, lease_duration=10.0)),
+        "--leader-election-lease-duration must be more than",
+    ),
+    "no time for a second renewal": (
+        replace(DEFAULTS, election=ElectionSettings(enabled=True, renew_deadline=6.0)),
+        "--leader-election-lease-duration must be more than",
+    ),
+    "renewals without a pause": (
+        replace(DEFAULTS, election=ElectionSettings(enabled=True, retry_period=0.0)),
+        "--leader-election-lease-duration must be more than",
+    ),
+    "a log on two streams": (replace(DEFAULTS, ignored=IgnoredSettings(text_split_stream=True)), "--log-text-split"),
+    "a json log on two streams": (
+        replace(DEFAULTS, ignored=IgnoredSettings(json_split_stream=True)),
+        "--log-json-split",
+    ),
+    "a log that waits": (replace(DEFAULTS, ignored=IgnoredSettings(text_buffer_size="64Ki")), "--log-text-info-buffer"),
+    "a json log that waits": (
+        replace(DEFAULTS, ignored=IgnoredSettings(json_buffer_size="1")),
+        "--log-json-info-buffer",
+    ),
+    "verbosity by file for a json log": (
+        replace(DEFAULTS, ignored=IgnoredSettings(vmodule="a=1"), logs=LogSettings(log_format="json")),
+        "--vmodule",
+    ),
     "a log of another form": (replace(DEFAULTS, logs=LogSettings(log_format="xml")), "--logging-format must be"),
 }
 
@@ -171,7 +218,27 @@ MISTAKES: dict[str, tuple[SidecarSettings, str]] = {
 @pytest.mark.parametrize(("given_settings", "text"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_what_cannot_be_meant_is_said(given_settings: SidecarSettings, text: str) -> None:
     [mistake] = given_settings.mistakes()
-    assert text in mistake
+    assert text in mistake.text
+    assert mistake.exit_code == 1
+
+
+FATAL: dict[str, tuple[SidecarSettings, str]] = {
+    "node deployment without a node (case 107)": (
+        replace(DEFAULTS, node=NodeSettings(enabled=True)),
+        "--node-deployment needs the node's name in the environment variable NODE_NAME",
+    ),
+    "an unknown feature gate": (
+        replace(DEFAULTS, features=FeatureSettings(gates=(("AllAlpha", True), ("Nonsense", True)))),
+        '"Nonsense" is not a feature gate',
+    ),
+}
+
+
+@pytest.mark.parametrize(("given_settings", "text"), FATAL.values(), ids=FATAL.keys())
+def test_what_upstream_ends_with_255_for(given_settings: SidecarSettings, text: str) -> None:
+    [mistake] = given_settings.mistakes()
+    assert mistake.text == text
+    assert mistake.exit_code == 255
 
 
 FINE: dict[str, SidecarSettings] = {
@@ -185,6 +252,15 @@ FINE: dict[str, SidecarSettings] = {
     "an address": replace(DEFAULTS, web=WebSettings(http_endpoint="127.0.0.1:8080")),
     "all addresses": replace(DEFAULTS, web=WebSettings(http_endpoint=":8080")),
     "the deprecated address": replace(DEFAULTS, web=WebSettings(metrics_address="[::1]:8080")),
+    "groups without a prefix when there are none": replace(
+        DEFAULTS, groups=GroupSettings(name_prefix=""), features=FeatureSettings((("CSIVolumeGroupSnapshot", False),))
+    ),
+    "odd times of an election that is not held": replace(DEFAULTS, election=ElectionSettings(retry_period=0.0)),
+    "an election": replace(DEFAULTS, election=ElectionSettings(enabled=True)),
+    "a node": replace(DEFAULTS, node=NodeSettings(enabled=True, name="n")),
+    "a node's name that is not used": replace(DEFAULTS, node=NodeSettings(name="n")),
+    "a log that waits for nothing": replace(DEFAULTS, ignored=IgnoredSettings(text_buffer_size="0Ki")),
+    "verbosity by file": replace(DEFAULTS, ignored=IgnoredSettings(vmodule="a=1")),
     "a log for machines": replace(DEFAULTS, logs=LogSettings(log_format="json")),
 }
 
@@ -223,6 +299,7 @@ def flags_with_defaults() -> list[tuple[Flag, Any]]:
         (field.metadata["flag"], getattr(getattr(DEFAULTS, topic.name), field.name))
         for topic in fields(DEFAULTS)
         for field in fields(getattr(DEFAULTS, topic.name))
+        if "flag" in field.metadata
     ]
 
 
@@ -243,6 +320,75 @@ def test_no_limit_on_requests_is_the_default() -> None:
     assert DEFAULTS.kube.qps <= 0
 
 
+PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
+    "": (),
+    "a:b": (("a", "b"),),
+    "a:b,c:d": (("a", "b"), ("c", "d")),
+    "a:": (("a", ""),),
+}
+
+
+@pytest.mark.parametrize(("text", "found"), PAIRS.items(), ids=PAIRS.keys())
+def test_pairs_are_separated_by_colons(text: str, found: tuple[tuple[str, str], ...]) -> None:
+    assert pairs(text) == found
+
+
+@pytest.mark.parametrize("text", ["a", "a=b", "a:b:c", "a:b,", ",", "a:b,c"])
+def test_what_is_no_pair_is_refused(text: str) -> None:
+    with pytest.raises(BadValue, match="is not of the form key:value"):
+        pairs(text)
+
+
+def test_switches_are_turned_on_and_off() -> None:
+    assert switches("") == ()
+    assert switches("A=true,B=0, C = T,") == (("A", True), ("B", False), ("C", True))
+
+
+@pytest.mark.parametrize("text", ["A", "A=", "A=maybe", "A:true"])
+def test_what_is_no_switch_is_refused(text: str) -> None:
+    with pytest.raises(BadValue, match=r"is not of the form|is neither true nor false"):
+        switches(text)
+
+
+@pytest.mark.parametrize("text", ["0", "64Ki", "1.5M", "1e3", "100m", "-1"])
+def test_amounts(text: str) -> None:
+    assert quantity(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "Ki", "1 Ki", "1kB", "one"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(BadValue, match="is not an amount"):
+        quantity(text)
+
+
+@pytest.mark.parametrize("text", ["", "a=1", "a*=2,b=3"])
+def test_verbosity_by_file(text: str) -> None:
+    assert verbosities(text) == text
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a=b", "a=-1"])
+def test_what_is_no_verbosity_by_file_is_refused(text: str) -> None:
+    with pytest.raises(BadValue, match="is not of the form pattern=N"):
+        verbosities(text)
+
+
+GATES: dict[str, tuple[tuple[tuple[str, bool], ...], bool, bool]] = {
+    "nothing is said": ((), True, True),
+    "groups are off": ((("CSIVolumeGroupSnapshot", False),), False, True),
+    "the lease is kept": ((("ReleaseLeaderElectionOnExit", False),), True, False),
+    "the last word holds": ((("CSIVolumeGroupSnapshot", False), ("CSIVolumeGroupSnapshot", True)), True, True),
+    "sets of gates change neither": ((("AllAlpha", False), ("AllBeta", False)), True, True),
+    "gates of the library change neither": ((("WatchList", False), ("KMSv1", True)), True, True),
+}
+
+
+@pytest.mark.parametrize(("gates", "groups", "release"), GATES.values(), ids=GATES.keys())
+def test_feature_gates(gates: tuple[tuple[str, bool], ...], groups: bool, release: bool) -> None:
+    features = FeatureSettings(gates)
+    assert (features.group_snapshots, features.release_on_exit) == (groups, release)
+    assert replace(DEFAULTS, features=features).mistakes() == []
+
+
 UPSTREAM = {
     "csi-address": "/run/csi/socket",
     "kubeconfig": "",
@@ -260,6 +406,23 @@ UPSTREAM = {
     "metrics-path": "/metrics",
     "logging-format": "text",
     "v": 0,
+    "groupsnapshot-name-prefix": "groupsnapshot",
+    "groupsnapshot-name-uuid-length": -1,
+    "node-deployment": False,
+    "feature-gates": (),
+    "leader-election": False,
+    "leader-election-namespace": "",
+    "leader-election-lease-duration": 15.0,
+    "leader-election-renew-deadline": 10.0,
+    "leader-election-retry-period": 5.0,
+    "leader-election-labels": (),
+    "automaxprocs": False,
+    "vmodule": "",
+    "log-flush-frequency": 5.0,
+    "log-text-split-stream": False,
+    "log-json-split-stream": False,
+    "log-text-info-buffer-size": "0",
+    "log-json-info-buffer-size": "0",
 }
 
 

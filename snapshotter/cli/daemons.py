@@ -19,10 +19,10 @@ log = structlog.get_logger(__name__)
 def csi_snapshotter(arguments: Sequence[str]) -> int:
     """Run the sidecar; gives its exit code."""
     program = "csi-snapshotter"
-    settings = parse(program, SidecarSettings, arguments)
+    settings = parse(program, SidecarSettings, arguments, os.environ)
     if mistakes := settings.mistakes():
-        _complain(program, "; ".join(mistakes))
-        return 1
+        _complain(program, "; ".join(mistake.text for mistake in mistakes))
+        return mistakes[0].exit_code
     return _run(program, lambda: sidecar.run(settings))
 
 

@@ -1,19 +1,19 @@
-"""Reads a command line in Go's syntax into settings, as upstream's programs take it."""
+"""Reads a command line in Go's syntax, and the environment, into settings, as upstream's programs take them."""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, fields
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from snapshotter.settings import BadValue, Flag, boolean
+from snapshotter.settings.forms import BadValue, Flag, boolean
 
 Settings = TypeVar("Settings")
 
 
-def parse(program: str, settings: type[Settings], arguments: Sequence[str]) -> Settings:
-    """The settings that a command line gives.
+def parse(program: str, settings: type[Settings], arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings that a command line gives, and the environment where a field says so.
 
     Exits with 2 and the usage when a flag is unknown or its value unreadable; with 0 after help and version.
     """
@@ -22,18 +22,15 @@ def parse(program: str, settings: type[Settings], arguments: Sequence[str]) -> S
     for name in given:
         if note := flags[name].note:
             print(f"{program}: warning: {note}", file=sys.stderr)  # noqa: T201 (the log is not set up yet)
-    return settings(
-        **{
-            topic.name: topic.type(
-                **{
-                    field.name: given[field.metadata["flag"].name]
-                    for field in fields(topic.type)
-                    if field.metadata["flag"].name in given
-                }
-            )
-            for topic in _topics(settings)
-        }
-    )
+
+    def values(topic: Any) -> Iterator[tuple[str, Any]]:
+        for field in fields(topic.type):
+            if (flag := _flag(field)) is None:
+                yield field.name, environment.get(field.metadata["variable"], "")
+            elif flag.name in given:
+                yield field.name, tuple(given[flag.name]) if flag.accumulates else given[flag.name]
+
+    return settings(**{topic.name: topic.type(**dict(values(topic))) for topic in _topics(settings)})
 
 
 def _normal(flags: dict[str, Flag], arguments: Sequence[str]) -> Iterator[str]:
@@ -84,11 +81,11 @@ def _parser(program: str, settings: type[Any]) -> argparse.ArgumentParser:
     )
     for topic in _topics(settings):
         group = parser.add_argument_group((topic.type.__doc__ or "").rstrip("."))
-        for field in fields(topic.type):
-            flag: Flag = field.metadata["flag"]
+        for flag in filter(None, map(_flag, fields(topic.type))):
             group.add_argument(
                 f"--{flag.name}",
                 dest=flag.name,
+                action="extend" if flag.accumulates else "store",
                 type=_reader(flag),
                 metavar="VALUE",
                 help=f"{flag.help} (default: {flag.shown_default or 'empty'})".replace("%", "%%"),
@@ -112,5 +109,9 @@ def _topics(settings: type[Any]) -> Iterator[Any]:
 
 def _flags(settings: type[Any]) -> Iterator[Flag]:
     for topic in _topics(settings):
-        for field in fields(topic.type):
-            yield field.metadata["flag"]
+        yield from filter(None, map(_flag, fields(topic.type)))
+
+
+def _flag(field: Field[Any]) -> Flag | None:
+    flag: Flag | None = field.metadata.get("flag")
+    return flag

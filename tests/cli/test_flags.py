@@ -15,7 +15,7 @@ DEFAULTS = SidecarSettings()
 
 
 def parsed(*arguments: str) -> SidecarSettings:
-    return parse("csi-snapshotter", SidecarSettings, arguments)
+    return parse("csi-snapshotter", SidecarSettings, arguments, {})
 
 
 WITH_TIMEOUT = replace(DEFAULTS, driver=replace(DEFAULTS.driver, timeout=90.0))
@@ -85,6 +85,45 @@ def test_each_topic_gets_its_flags() -> None:
     assert (found.web.http_endpoint, found.web.metrics_path, found.logs.log_format) == (":8080", "/m", "json")
 
 
+def test_the_flags_of_groups_election_and_nodes_have_topics() -> None:
+    found = parsed(
+        "--groupsnapshot-name-prefix=many",
+        "--groupsnapshot-name-uuid-length=7",
+        "-leader-election",
+        "--leader-election-namespace=kube-system",
+        "--leader-election-lease-duration=30s",
+        "--leader-election-renew-deadline=20s",
+        "--leader-election-retry-period=4s",
+        "--feature-gates=CSIVolumeGroupSnapshot=false",
+        "--automaxprocs",
+        "--vmodule=a=1",
+        "--log-flush-frequency=1s",
+    )
+    assert (found.groups.name_prefix, found.groups.name_uuid_length) == ("many", 7)
+    election = found.election
+    assert (election.enabled, election.namespace) == (True, "kube-system")
+    assert (election.lease_duration, election.renew_deadline, election.retry_period) == (30.0, 20.0, 4.0)
+    assert not found.features.group_snapshots
+    assert found.mistakes() == []
+
+
+def test_labels_and_gates_add_up_when_repeated() -> None:
+    found = parsed(
+        "--leader-election-labels=a:b,c:d",
+        "--leader-election-labels",
+        "e:f",
+        "--feature-gates=AllAlpha=true",
+        "-feature-gates=CSIVolumeGroupSnapshot=false,WatchList=false",
+    )
+    assert found.election.labels == (("a", "b"), ("c", "d"), ("e", "f"))
+    assert found.features.gates == (("AllAlpha", True), ("CSIVolumeGroupSnapshot", False), ("WatchList", False))
+
+
+def test_some_settings_come_from_the_environment() -> None:
+    found = parse("csi-snapshotter", SidecarSettings, ["--v=5"], {"NODE_NAME": "n", "POD_NAMESPACE": "p", "V": "9"})
+    assert (found.node.name, found.election.pod_namespace, found.logs.verbosity) == ("n", "p", 5)
+
+
 REFUSED = {
     "an unknown flag": (["--nonsense"], "--nonsense"),
     "an unknown flag with one dash": (["-nonsense=1"], "-nonsense"),
@@ -101,6 +140,8 @@ REFUSED = {
     "a switch that is neither on nor off": (["--extra-create-metadata=maybe"], '"maybe" is neither true nor false'),
     "an empty switch": (["--extra-create-metadata="], '"" is neither true nor false'),
     "no value": (["--timeout"], "--timeout"),
+    "a label without a value": (["--leader-election-labels=a"], '"a" is not of the form key:value'),
+    "a gate that is neither on nor off": (["--feature-gates=WatchList=maybe"], '"maybe" is neither true nor false'),
     "an empty duration": (["--timeout="], '"" is not a duration'),
 }
 
@@ -124,6 +165,7 @@ def test_help_shows_every_flag_and_is_no_failure(argument: str, capsys: pytest.C
         parsed(argument)
     assert ended.value.code == 0
     text = capsys.readouterr().out
+    assert text.index("--csi-address") < text.index("--leader-election") < text.index("--automaxprocs")
     for name in ("--csi-address", "--timeout", "--kube-api-qps", "--v ", "--metrics-path", "--version"):
         assert name in text
     assert "(default: 1m0s)" in text
@@ -166,6 +208,13 @@ def test_any_command_line_is_read_or_refused(arguments: list[str]) -> None:
 
 
 COMMANDS = {
+    "a gate that is not known": (["--feature-gates=Nonsense=true"], 255, '"Nonsense" is not a feature gate'),
+    "a node without a name (case 107)": (["--node-deployment"], 255, "needs the node's name"),
+    "node deployment with election (case 107)": (
+        ["--node-deployment", "--leader-election"],
+        1,
+        "--node-deployment and --leader-election cannot both be set",
+    ),
     "an unknown flag": (["--nonsense"], 2, "--nonsense"),
     "settings that cannot be meant (case 107)": (
         ["--metrics-address=:1", "--http-endpoint=:2", "--worker-threads=0"],

@@ -1,0 +1,38 @@
+"""The settings of the programs: frozen values by topic. Each field's flag, default and help stand in one place.
+
+`snapshotter.cli` makes them from a command line and the environment; nothing below it reads either.
+"""
+
+from snapshotter.settings.sidecar import (
+    DriverSettings,
+    ElectionSettings,
+    FeatureSettings,
+    GroupSettings,
+    IgnoredSettings,
+    KubeSettings,
+    LogSettings,
+    Mistake,
+    NodeSettings,
+    SidecarSettings,
+    SnapshotSettings,
+    WebSettings,
+    WorkSettings,
+    host_and_port,
+)
+
+__all__ = [
+    "DriverSettings",
+    "ElectionSettings",
+    "FeatureSettings",
+    "GroupSettings",
+    "IgnoredSettings",
+    "KubeSettings",
+    "LogSettings",
+    "Mistake",
+    "NodeSettings",
+    "SidecarSettings",
+    "SnapshotSettings",
+    "WebSettings",
+    "WorkSettings",
+    "host_and_port",
+]
