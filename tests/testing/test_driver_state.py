@@ -1,6 +1,7 @@
 """The driver's state on disk, against a model in memory, across restarts."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,17 +13,25 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from snapshotter.testing.driver import StateInUse, files
+from snapshotter.testing.driver import StateInUse, Volume, files
 from snapshotter.testing.driver.paging import page
-from snapshotter.testing.driver.state import Cut, Store
+from snapshotter.testing.driver.state import Store
 
 
 @dataclass
 class Model:
-    """Contents by id, in the order in which they were made."""
+    """What there is by id, in the order in which it was made."""
 
     volumes: dict[str, bytes] = field(default_factory=dict)
     snapshots: dict[str, bytes] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    """The members of each, which are among the snapshots."""
+
+    @property
+    def alone(self) -> list[str]:
+        """The snapshots that belong to no group."""
+        members = {member for group in self.groups.values() for member in group}
+        return [snapshot for snapshot in self.snapshots if snapshot not in members]
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
@@ -68,14 +77,34 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.volumes)
     @rule(data=st.data())
-    def cut_at_one_instant(self, data: st.DataObject) -> None:
-        volume_ids = data.draw(st.lists(st.sampled_from(list(self.model.volumes)), min_size=1, max_size=3))
-        made = self.store.cut(
-            [Cut(self.name(), volume_id) for volume_id in volume_ids], created_at_ns=1, ready_at_ns=None
-        )
-        assert [snapshot.volume_id for snapshot in made] == volume_ids
-        for snapshot in made:
-            self.model.snapshots[snapshot.id] = self.model.volumes[snapshot.volume_id]
+    def create_snapshot(self, data: st.DataObject) -> None:
+        volume_id = data.draw(st.sampled_from(list(self.model.volumes)))
+        volume = self.store.volumes.by_id[volume_id]
+        made = self.store.create_snapshot(self.name(), volume, created_at_ns=1, ready_at_ns=None)
+        assert made.volume_id == volume_id
+        self.model.snapshots[made.id] = self.model.volumes[volume_id]
+
+    @precondition(lambda self: self.model.volumes)
+    @rule(data=st.data())
+    def create_group(self, data: st.DataObject) -> None:
+        volume_ids = data.draw(st.lists(st.sampled_from(list(self.model.volumes)), min_size=1, max_size=3, unique=True))
+        members = [(self.store.volumes.by_id[volume_id], place) for place, volume_id in enumerate(volume_ids)]
+        made = self.store.create_group(self.name(), members, created_at_ns=1, parameters={"p": "1"})
+        assert [snapshot.volume_id for snapshot in self.store.members(made)] == volume_ids == made.volume_ids
+        self.model.groups[made.id] = made.snapshot_ids
+        for snapshot_id, volume_id in zip(made.snapshot_ids, volume_ids, strict=True):
+            self.model.snapshots[snapshot_id] = self.model.volumes[volume_id]
+
+    @precondition(lambda self: self.model.volumes)
+    @rule(data=st.data())
+    def fail_to_create_group(self, data: st.DataObject) -> None:
+        volume_ids = data.draw(st.permutations(list(self.model.volumes)))
+        members: list[tuple[Volume, int | None]] = [
+            (self.store.volumes.by_id[volume_id], None) for volume_id in volume_ids
+        ]
+        members.insert(data.draw(st.integers(0, len(members))), (Volume(id="gone", name="gone", size_bytes=1), None))
+        with pytest.raises(FileNotFoundError):
+            self.store.create_group(self.name(), members, created_at_ns=1)
 
     @precondition(lambda self: self.model.snapshots)
     @rule(data=st.data(), more=st.integers(0, 100))
@@ -91,12 +120,20 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.store.delete_volume(self.store.volumes.by_id[volume_id])
         del self.model.volumes[volume_id]
 
-    @precondition(lambda self: self.model.snapshots)
+    @precondition(lambda self: self.model.alone)
     @rule(data=st.data())
     def delete_snapshot(self, data: st.DataObject) -> None:
-        snapshot_id = data.draw(st.sampled_from(list(self.model.snapshots)))
+        snapshot_id = data.draw(st.sampled_from(self.model.alone))
         self.store.delete_snapshot(self.store.snapshots.by_id[snapshot_id])
         del self.model.snapshots[snapshot_id]
+
+    @precondition(lambda self: self.model.groups)
+    @rule(data=st.data())
+    def delete_group(self, data: st.DataObject) -> None:
+        group_id = data.draw(st.sampled_from(list(self.model.groups)))
+        self.store.delete_group(self.store.groups.by_id[group_id])
+        for member in self.model.groups.pop(group_id):
+            del self.model.snapshots[member]
 
     @rule(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), restart=st.booleans())
     def list_by_pages(self, sizes: list[int], *, restart: bool) -> None:
@@ -121,7 +158,11 @@ class StoreAgainstModel(RuleBasedStateMachine):
         assert {id_: store.read(volume) for id_, volume in store.volumes.by_id.items()} == model.volumes
         assert {id_: store.read(snapshot) for id_, snapshot in store.snapshots.by_id.items()} == model.snapshots
         assert list(store.snapshots.by_id) == list(model.snapshots)
-        assert {snapshot.name for snapshot in store.snapshots.by_id.values()} == set(store.snapshots.by_name)
+        assert {group.id: group.snapshot_ids for group in store.groups.by_id.values()} == model.groups
+        assert {store.snapshots.by_id[id_].name for id_ in model.alone} == set(store.snapshots.by_name)
+        assert {group.name for group in store.groups.by_id.values()} == set(store.groups.by_name)
+        in_files = {path.name for path in (self.directory / "snapshots").iterdir()}
+        assert in_files == set(model.snapshots)
         assert store.used_bytes == sum(map(len, (*model.volumes.values(), *model.snapshots.values())))
 
 
@@ -148,14 +189,27 @@ def test_what_a_killed_driver_had_begun_is_cleared_away(tmp_path: Path) -> None:
         assert store.read(kept) == b"kept"
 
 
-def test_a_cut_that_fails_leaves_nothing(tmp_path: Path, store: Store) -> None:
-    first = store.create_volume("first", 4)
-    second = store.create_volume("second", 4)
-    store.path(second).unlink()
-    with pytest.raises(FileNotFoundError):
-        store.cut([Cut("a", first.id), Cut("b", second.id)], created_at_ns=1, ready_at_ns=1)
-    assert not store.snapshots.by_id
-    assert list((tmp_path / "snapshots").iterdir()) == []
+def test_a_group_that_cannot_be_recorded_is_not_seen(tmp_path: Path) -> None:
+    with closing(Store(tmp_path)) as store:
+        volume = store.create_volume("volume", 4)
+        members: list[tuple[Volume, int | None]] = [(volume, 0), (volume, 0)]
+        with closing(sqlite3.connect(tmp_path / "state.db")) as other:
+            # The last row of the transaction is refused.
+            other.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON record WHEN NEW.kind = 'Group'"
+                " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+            with pytest.raises(sqlite3.IntegrityError, match="refused"):
+                store.create_group("group", members, created_at_ns=1)
+            assert not store.snapshots.by_id
+            assert store.used_bytes == volume.size_bytes
+            assert list((tmp_path / "snapshots").iterdir()) == []
+            other.execute("DROP TRIGGER refuse")
+        made = store.create_group("group", members, created_at_ns=1)
+        assert list(store.snapshots.by_id) == made.snapshot_ids
+    with closing(Store(tmp_path)) as store:
+        assert list(store.snapshots.by_id) == made.snapshot_ids
+        assert store.groups.by_name["group"] == made
 
 
 def test_only_one_driver_has_a_state_directory(tmp_path: Path) -> None:

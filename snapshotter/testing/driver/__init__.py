@@ -6,8 +6,8 @@
 
 from snapshotter.testing.driver.calls import Call, CallLog
 from snapshotter.testing.driver.options import DriverOptions
-from snapshotter.testing.driver.records import Snapshot, Volume
+from snapshotter.testing.driver.records import Group, Snapshot, Volume
 from snapshotter.testing.driver.server import Driver
 from snapshotter.testing.driver.state import StateInUse
 
-__all__ = ["Call", "CallLog", "Driver", "DriverOptions", "Snapshot", "StateInUse", "Volume"]
+__all__ = ["Call", "CallLog", "Driver", "DriverOptions", "Group", "Snapshot", "StateInUse", "Volume"]

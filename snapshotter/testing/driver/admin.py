@@ -1,4 +1,4 @@
-"""The driver's admin address: volumes, snapshots, faults and calls over HTTP."""
+"""The driver's admin address: volumes, snapshots, groups, faults and calls over HTTP."""
 
 import base64
 import binascii
@@ -50,7 +50,13 @@ async def serve_admin(driver: Driver, host: str, port: int) -> AsyncIterator[str
 
 def _routes(driver: Driver) -> list[web.RouteDef]:
     async def get_state(_: web.Request) -> web.Response:
-        return json_response({"volumes": dict(driver.volumes), "snapshots": dict(driver.snapshots)})
+        return json_response(
+            {
+                "volumes": dict(driver.volumes),
+                "snapshots": dict(driver.snapshots),
+                "groups": dict(driver.groups),
+            }
+        )
 
     async def post_volume(request: web.Request) -> web.Response:
         try:
@@ -79,6 +85,10 @@ def _routes(driver: Driver) -> list[web.RouteDef]:
         driver.make_ready(_known(request, driver.snapshots))
         return json_response({})
 
+    async def make_group_ready(request: web.Request) -> web.Response:
+        driver.make_ready(_known(request, driver.groups))
+        return json_response({})
+
     return [
         web.get(f"{PREFIX}/state", get_state),
         web.post(f"{PREFIX}/volumes", post_volume),
@@ -86,6 +96,7 @@ def _routes(driver: Driver) -> list[web.RouteDef]:
         web.get(f"{PREFIX}/volumes/{{id}}/content", read_volume),
         web.get(f"{PREFIX}/snapshots/{{id}}/content", read_snapshot),
         web.post(f"{PREFIX}/snapshots/{{id}}/ready", make_ready),
+        web.post(f"{PREFIX}/groups/{{id}}/ready", make_group_ready),
     ]
 
 

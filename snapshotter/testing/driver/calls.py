@@ -42,7 +42,7 @@ class Call(msgspec.Struct, kw_only=True):
     done_at: float | None = None
     """When the driver had done the work, which for a call whose client went away is after the call's end."""
     result_id: str = ""
-    """The id of the snapshot or volume that was made or found."""
+    """The id of the snapshot, group or volume that was made or found."""
 
     @property
     def name(self) -> str:
@@ -132,6 +132,8 @@ def _result_id(response: Message) -> str:
     match response:
         case csi_pb2.CreateSnapshotResponse() | csi_pb2.GetSnapshotResponse():
             return response.snapshot.snapshot_id
+        case csi_pb2.CreateVolumeGroupSnapshotResponse() | csi_pb2.GetVolumeGroupSnapshotResponse():
+            return response.group_snapshot.group_snapshot_id
         case csi_pb2.CreateVolumeResponse() | csi_pb2.ControllerGetVolumeResponse():
             return response.volume.volume_id
         case _:

@@ -28,6 +28,8 @@ OPERATIONS = {
     "ControllerExpandVolume": "volume_id",
     "CreateSnapshot": "name",
     "DeleteSnapshot": "snapshot_id",
+    "CreateVolumeGroupSnapshot": "name",
+    "DeleteVolumeGroupSnapshot": "group_snapshot_id",
 }
 """The methods that are operations of the driver, with the request's field that says on what."""
 

@@ -27,9 +27,12 @@ class Identity(csi_pb2_grpc.IdentityServicer):
     async def GetPluginCapabilities(
         self, request: csi_pb2.GetPluginCapabilitiesRequest, context: Context
     ) -> csi_pb2.GetPluginCapabilitiesResponse:
+        services = [Service.CONTROLLER_SERVICE]
+        if self._options.groups:
+            services.append(Service.GROUP_CONTROLLER_SERVICE)
         return csi_pb2.GetPluginCapabilitiesResponse(
             capabilities=[
-                csi_pb2.PluginCapability(service=Service(type=Service.CONTROLLER_SERVICE)),
+                *(csi_pb2.PluginCapability(service=Service(type=kind)) for kind in services),
                 csi_pb2.PluginCapability(volume_expansion=Expansion(type=Expansion.ONLINE)),
             ]
         )

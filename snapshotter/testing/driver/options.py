@@ -26,10 +26,15 @@ class DriverOptions:
     list_snapshots: bool = _option(True, "announce and serve ListSnapshots")
     get_snapshot: bool = _option(True, "announce and serve GetSnapshot")
 
+    groups: bool = _option(True, "announce and serve group snapshots")
+
     probes_not_ready: int = _option(0, "the first so many probes answer that the driver is not ready")
-    create_delay_seconds: float = _option(0.0, "how long a snapshot takes to cut")
+    create_delay_seconds: float = _option(0.0, "how long a snapshot or a group takes to cut")
     ready_after_seconds: float = _option(0.0, "how long a cut snapshot is not ready to use; inf: until it is told to")
-    omit_creation_time: bool = _option(False, "answer snapshots without creation_time")
+    member_ready_spread_seconds: float = _option(
+        0.0, "how much later each member of a group is ready to use than the member before it"
+    )
+    omit_creation_time: bool = _option(False, "answer snapshots and groups without creation_time")
     omit_size: bool = _option(False, "answer snapshots with size_bytes 0")
 
     required_secrets: Mapping[str, Mapping[str, str]] = dataclasses.field(

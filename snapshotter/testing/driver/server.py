@@ -12,10 +12,11 @@ from csi_proto import csi_pb2_grpc
 from snapshotter.testing.driver.calls import Call, CallLog
 from snapshotter.testing.driver.controller import Controller
 from snapshotter.testing.driver.gate import Gate
+from snapshotter.testing.driver.group_controller import GroupController
 from snapshotter.testing.driver.identity import Identity
 from snapshotter.testing.driver.node import Node
 from snapshotter.testing.driver.options import DriverOptions
-from snapshotter.testing.driver.records import Snapshot, Volume
+from snapshotter.testing.driver.records import Group, Snapshot, Volume
 from snapshotter.testing.driver.state import Store
 from snapshotter.testing.faults import Fault, Faults
 
@@ -33,6 +34,7 @@ class Driver:
         self._store = store
         self._identity = Identity(options)
         self._controller = Controller(options, store)
+        self._group_controller = GroupController(options, store)
         self._node = Node(options, store)
         self._gate = Gate(self.faults, self.log, options.required_secrets)
         self._server: grpc.aio.Server | None = None
@@ -72,6 +74,11 @@ class Driver:
         """By id, in the order in which they were made."""
         return self._store.snapshots.by_id
 
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """By id, in the order in which they were made."""
+        return self._store.groups.by_id
+
     async def start_serving(self) -> None:
         """Make the socket and answer calls on it; a socket that a dead driver left is replaced."""
         if len(bytes(self.socket)) > LONGEST_SOCKET_PATH_BYTES:
@@ -81,6 +88,7 @@ class Driver:
         server = grpc.aio.server(interceptors=[self._gate])
         csi_pb2_grpc.add_IdentityServicer_to_server(self._identity, server)
         csi_pb2_grpc.add_ControllerServicer_to_server(self._controller, server)
+        csi_pb2_grpc.add_GroupControllerServicer_to_server(self._group_controller, server)
         csi_pb2_grpc.add_NodeServicer_to_server(self._node, server)
         try:
             server.add_insecure_port(f"unix:{self.socket}")
@@ -123,5 +131,7 @@ class Driver:
         return self._store.read(self.snapshots[identifier])
 
     def make_ready(self, identifier: str) -> None:
-        """The snapshot is ready to use from now on. Raises KeyError when there is none."""
-        self._store.make_ready(self.snapshots[identifier], time.time_ns())
+        """The snapshot, or every member of the group, is ready to use from now on. Raises KeyError for unknown ids."""
+        group = self.groups.get(identifier)
+        for member in group.snapshot_ids if group else [identifier]:
+            self._store.make_ready(self.snapshots[member], time.time_ns())

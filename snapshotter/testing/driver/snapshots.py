@@ -5,7 +5,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import grpc
 from google.protobuf import timestamp_pb2
@@ -14,37 +14,49 @@ from csi_proto import csi_pb2, csi_pb2_grpc
 from snapshotter.testing.driver.calls import Context
 from snapshotter.testing.driver.options import DriverOptions
 from snapshotter.testing.driver.paging import page
-from snapshotter.testing.driver.records import Snapshot
+from snapshotter.testing.driver.records import Group, Snapshot, Volume
 from snapshotter.testing.driver.refusal import Refused, already_exists, invalid, not_found, unimplemented
-from snapshotter.testing.driver.state import Cut, Store
+from snapshotter.testing.driver.state import Store
 
 LONGEST_NAME_BYTES = 128
 
 
 class Snapshots:
-    """Snapshots as the services see them; groups of several are cut here as well."""
+    """Snapshots as the services see them, alone and in groups."""
 
     def __init__(self, options: DriverOptions, store: Store) -> None:
         self._options = options
         self._store = store
 
-    def check(self, cuts: Sequence[Cut]) -> None:
-        """Refuse unknown volumes, and when there is no space."""
-        volumes = self._store.volumes.by_id
-        for cut in cuts:
-            if cut.volume_id not in volumes:
-                raise not_found("volume", cut.volume_id)
-        needed = sum(volumes[cut.volume_id].size_bytes for cut in cuts)
-        if self._store.used_bytes + needed > self._options.capacity_bytes:
+    def sources(self, volume_ids: Sequence[str]) -> list[Volume]:
+        """The volumes that are to be cut. Refuses unknown ones, and when there is no space for their snapshots."""
+        by_id = self._store.volumes.by_id
+        for volume_id in volume_ids:
+            if volume_id not in by_id:
+                raise not_found("volume", volume_id)
+        volumes = [by_id[volume_id] for volume_id in volume_ids]
+        if self._store.used_bytes + sum(volume.size_bytes for volume in volumes) > self._options.capacity_bytes:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "the storage is full")
+        return volumes
 
-    def cut(self, cuts: Sequence[Cut], group_id: str = "") -> list[Snapshot]:
-        """Snapshots of these volumes at one instant, if `check` has nothing against it."""
-        self.check(cuts)
+    def cut(self, name: str, volume_id: str, parameters: Mapping[str, str]) -> Snapshot:
+        """A snapshot of the volume at this instant, if `sources` has nothing against it."""
+        [volume] = self.sources([volume_id])
         now_ns = time.time_ns()
-        wait = self._options.ready_after_seconds
-        ready_at_ns = None if math.isinf(wait) else now_ns + int(wait * 1e9)
-        return self._store.cut(cuts, created_at_ns=now_ns, ready_at_ns=ready_at_ns, group_id=group_id)
+        return self._store.create_snapshot(
+            name, volume, created_at_ns=now_ns, ready_at_ns=self._ready_at_ns(now_ns), parameters=parameters
+        )
+
+    def cut_group(self, name: str, volume_ids: Sequence[str], parameters: Mapping[str, str]) -> Group:
+        """Snapshots of these volumes at one instant, if `sources` has nothing against it."""
+        volumes = self.sources(volume_ids)
+        now_ns = time.time_ns()
+        members = [(volume, self._ready_at_ns(now_ns, place)) for place, volume in enumerate(volumes)]
+        return self._store.create_group(name, members, created_at_ns=now_ns, parameters=parameters)
+
+    def _ready_at_ns(self, now_ns: int, place: int = 0) -> int | None:
+        wait = self._options.ready_after_seconds + place * self._options.member_ready_spread_seconds
+        return None if math.isinf(wait) else now_ns + int(wait * 1e9)
 
     def message(self, snapshot: Snapshot) -> csi_pb2.Snapshot:
         """What the driver says of a snapshot at this moment."""
@@ -57,7 +69,7 @@ class Snapshots:
         if not self._options.omit_size:
             message.size_bytes = snapshot.size_bytes
         if not self._options.omit_creation_time:
-            message.creation_time.CopyFrom(_timestamp(snapshot.created_at_ns))
+            message.creation_time.CopyFrom(timestamp(snapshot.created_at_ns))
         return message
 
 
@@ -71,18 +83,14 @@ class SnapshotMethods(csi_pb2_grpc.ControllerServicer):
         self, request: csi_pb2.CreateSnapshotRequest, context: Context
     ) -> csi_pb2.CreateSnapshotResponse:
         self._check_announced("CreateSnapshot", announced=self._options.snapshots)
-        if not request.name:
-            raise invalid("name is missing")
-        if len(request.name.encode()) > LONGEST_NAME_BYTES:
-            raise invalid(f"name is longer than {LONGEST_NAME_BYTES} bytes")
+        check_name(request.name)
         if not request.source_volume_id:
             raise invalid("source_volume_id is missing")
         snapshot = self._store.snapshots.by_name.get(request.name)
         if snapshot is None:
-            cuts = [Cut(request.name, request.source_volume_id, dict(request.parameters))]
-            self._snapshots.check(cuts)
+            self._snapshots.sources([request.source_volume_id])
             await asyncio.sleep(self._options.create_delay_seconds)
-            [snapshot] = self._snapshots.cut(cuts)
+            snapshot = self._snapshots.cut(request.name, request.source_volume_id, request.parameters)
         elif snapshot.volume_id != request.source_volume_id:
             raise already_exists(f"{request.name} is a snapshot of {snapshot.volume_id}")
         return csi_pb2.CreateSnapshotResponse(snapshot=self._snapshots.message(snapshot))
@@ -136,6 +144,14 @@ class SnapshotMethods(csi_pb2_grpc.ControllerServicer):
             raise unimplemented(method)
 
 
-def _timestamp(time_ns: int) -> timestamp_pb2.Timestamp:
+def check_name(name: str) -> None:
+    """Refuse a name under which nothing can be made."""
+    if not name:
+        raise invalid("name is missing")
+    if len(name.encode()) > LONGEST_NAME_BYTES:
+        raise invalid(f"name is longer than {LONGEST_NAME_BYTES} bytes")
+
+
+def timestamp(time_ns: int) -> timestamp_pb2.Timestamp:
     seconds, nanos = divmod(time_ns, 1_000_000_000)
     return timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)

@@ -1,24 +1,25 @@
-"""What the driver keeps in its state directory: volumes, snapshots, and their bytes.
+"""What the driver keeps in its state directory: volumes, snapshots with their bytes, and groups of snapshots.
 
-The directory holds `state.db` (the records, see `records.py`) and one file of bytes for each record. A process
-killed at any instant leaves at worst a file without a record; it is removed when the directory is opened again.
+The directory holds `state.db` (the records, see `records.py`) and a file of bytes for each volume and snapshot.
+A process killed at any instant leaves at worst a file without a record; it is removed when the directory is
+opened again.
 
-Nothing here waits: on the one event loop each method runs whole, so a snapshot is of one instant.
+Nothing here waits: on the one event loop each method runs whole, so a snapshot is of one instant, and so are
+all members of a group. Who writes to a file of bytes from another process is not held up meanwhile.
 """
 
 import contextlib
 import fcntl
 import re
-import sqlite3
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from snapshotter.testing.driver import files
-from snapshotter.testing.driver.records import Snapshot, Table, Volume
+from snapshotter.testing.driver.journal import Journal
+from snapshotter.testing.driver.records import Group, Snapshot, Table, TableOfBytes, Volume
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -27,19 +28,10 @@ class StateInUse(Exception):
     """Another driver has the state directory open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A snapshot that is to be made."""
-
-    name: str
-    volume_id: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-
 class Store:
-    """The volumes and snapshots of one state directory.
+    """The volumes, snapshots and groups of one state directory.
 
-    Names are unique among volumes and among snapshots: callers look before they make.
+    Names are unique among volumes, among snapshots and among groups: callers look before they make.
     Raises StateInUse when another store has the directory open, and OSError as files do.
     """
 
@@ -51,12 +43,10 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StateInUse(f"another driver uses {directory}") from error
-            database = opening.enter_context(contextlib.closing(sqlite3.connect(directory / "state.db")))
-            # What was written survives the death of the process; that of the machine is not at stake.
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = OFF")
-            self.volumes = Table(Volume, database, directory / "volumes")
-            self.snapshots = Table(Snapshot, database, directory / "snapshots")
+            self._journal = opening.enter_context(contextlib.closing(Journal(directory / "state.db")))
+            self.volumes = TableOfBytes(Volume, self._journal, directory / "volumes")
+            self.snapshots = TableOfBytes(Snapshot, self._journal, directory / "snapshots")
+            self.groups = Table(Group, self._journal)
             self._opened = opening.pop_all()
 
     def close(self) -> None:
@@ -100,8 +90,8 @@ class Store:
             from_snapshot=source.id if isinstance(source, Snapshot) else "",
             from_volume=source.id if isinstance(source, Volume) else "",
         )
-        self._copy([(source, volume)])
-        return self.volumes.insert([volume])[0]
+        with self._copied([(source, volume)]):
+            return self.volumes.insert([volume])[0]
 
     def grow_volume(self, volume: Volume, size_bytes: int) -> Volume:
         files.grow(self.path(volume), size_bytes)
@@ -114,26 +104,71 @@ class Store:
     def delete_volume(self, volume: Volume) -> None:
         self.volumes.remove(volume)
 
-    def cut(
-        self, cuts: Sequence[Cut], *, created_at_ns: int, ready_at_ns: int | None, group_id: str = ""
-    ) -> list[Snapshot]:
-        """Snapshots of these volumes, all of the same instant: all of them are made, or none."""
-        pairs = []
-        for cut in cuts:
-            volume = self.volumes.by_id[cut.volume_id]
-            snapshot = Snapshot(
-                id=_new_id("snap"),
-                name=cut.name,
-                volume_id=volume.id,
-                size_bytes=volume.size_bytes,
-                created_at_ns=created_at_ns,
-                ready_at_ns=ready_at_ns,
-                group_id=group_id,
-                parameters=dict(cut.parameters),
+    def create_snapshot(
+        self,
+        name: str,
+        volume: Volume,
+        *,
+        created_at_ns: int,
+        ready_at_ns: int | None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Snapshot:
+        """A snapshot of the volume as it is now."""
+        snapshot = Snapshot(
+            id=_new_id("snap"),
+            name=name,
+            volume_id=volume.id,
+            size_bytes=volume.size_bytes,
+            created_at_ns=created_at_ns,
+            ready_at_ns=ready_at_ns,
+            parameters=dict(parameters or {}),
+        )
+        with self._copied([(volume, snapshot)]):
+            return self.snapshots.insert([snapshot])[0]
+
+    def create_group(
+        self,
+        name: str,
+        members: Sequence[tuple[Volume, int | None]],
+        *,
+        created_at_ns: int,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Group:
+        """Snapshots of these volumes, all of the same instant: all of them are made, or none.
+
+        Each volume comes with the time when its snapshot becomes ready to use; None: not until it is told to.
+        """
+        group_id = _new_id("group")
+        pairs = [
+            (
+                volume,
+                Snapshot(
+                    id=_new_id("snap"),
+                    name="",
+                    volume_id=volume.id,
+                    size_bytes=volume.size_bytes,
+                    created_at_ns=created_at_ns,
+                    ready_at_ns=ready_at_ns,
+                    group_id=group_id,
+                ),
             )
-            pairs.append((volume, snapshot))
-        self._copy(pairs)
-        return self.snapshots.insert(snapshot for _, snapshot in pairs)
+            for volume, ready_at_ns in members
+        ]
+        group = Group(
+            id=group_id,
+            name=name,
+            volume_ids=[volume.id for volume, _ in pairs],
+            snapshot_ids=[snapshot.id for _, snapshot in pairs],
+            created_at_ns=created_at_ns,
+            parameters=dict(parameters or {}),
+        )
+        with self._copied(pairs), self._journal.transaction():
+            self.snapshots.insert(snapshot for _, snapshot in pairs)
+            return self.groups.insert([group])[0]
+
+    def members(self, group: Group) -> list[Snapshot]:
+        """Its snapshots, in the order of its volumes."""
+        return [self.snapshots.by_id[identifier] for identifier in group.snapshot_ids]
 
     def make_ready(self, snapshot: Snapshot, now_ns: int) -> Snapshot:
         """The snapshot is ready to use from now on, whatever was foreseen."""
@@ -142,12 +177,21 @@ class Store:
     def delete_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshots.remove(snapshot)
 
-    def _copy(self, pairs: Iterable[tuple[Volume | Snapshot, Volume | Snapshot]]) -> None:
-        """Copy bytes from record to record; nothing stays when one of the copies fails."""
+    def delete_group(self, group: Group) -> None:
+        """Remove the group with all of its members."""
+        with self._journal.transaction():
+            self.groups.remove(group)
+            for member in self.members(group):
+                self.snapshots.remove(member)
+
+    @contextlib.contextmanager
+    def _copied(self, pairs: Sequence[tuple[Volume | Snapshot, Volume | Snapshot]]) -> Iterator[None]:
+        """Copy bytes from record to record; no copy stays when one of them fails, or what is done with them."""
         with contextlib.ExitStack() as undo:
             for source, target in pairs:
                 undo.callback(self.path(target).unlink, missing_ok=True)
                 files.copy(self.path(source), self.path(target), target.size_bytes)
+            yield
             undo.pop_all()
 
 
