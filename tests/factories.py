@@ -15,14 +15,12 @@ from snapshotter.model.content import (
     ContentSource,
     ContentSpec,
     ContentStatus,
-    DeletionPolicy,
     SnapshotClass,
-    StatusError,
 )
+from snapshotter.model.lifecycle import DeletionPolicy, StatusError
 from snapshotter.model.meta import Meta, ObjectReference
 from snapshotter.model.snapshot import Capabilities, Snapshot
-from snapshotter.plan.content import Terms
-from snapshotter.plan.create import Naming
+from snapshotter.plan.lifecycle import Naming, Terms
 
 DRIVER = "mock.csi.example.com"
 SNAPSHOT_UID = "11111111-2222-3333-4444-555555555555"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from snapshotter import names
 from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.names import SNAPSHOT_GROUP, SNAPSHOT_VERSION
 
@@ -18,6 +19,8 @@ class Kind(Generic[T]):
     plural: str
     name: str
     type: type[T]
+    delete_pending: str = names.DELETE_PENDING
+    """The reason of the event that says what a deletion waits for."""
 
     @property
     def path(self) -> str:

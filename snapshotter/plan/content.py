@@ -5,31 +5,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
+from snapshotter import names
 from snapshotter.model.content import Content, SnapshotClass
-from snapshotter.model.snapshot import Capabilities
-from snapshotter.plan.create import Naming, driver_parameters, extra_metadata, snapshot_name
+from snapshotter.plan.create import prepare
+from snapshotter.plan.lifecycle import (
+    Attempted,
+    ClearError,
+    Lane,
+    Plan,
+    Refuse,
+    Release,
+    Settle,
+    Step,
+    Terms,
+    Unmark,
+    Wait,
+    begins_to_wait,
+    goes_with_content,
+    is_ours,
+    letting_go,
+    may_delete,
+    resting,
+    usable,
+    waits_for_controller,
+    would_be_forgotten,
+)
 from snapshotter.plan.secrets import Problem, SecretRef, list_secret, secret_from_annotations
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for every content alike: the driver beside us and what it can do, and our flags."""
-
-    driver: str
-    capabilities: Capabilities
-    naming: Naming
-    extra_create_metadata: bool = False
-
-
-class Step(StrEnum):
-    """What is being attempted; named in messages, and the reason of an event follows from it."""
-
-    CREATE = "CreateSnapshot"
-    CHECK = "check"
-    DELETE = "DeleteSnapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +68,6 @@ class DeleteSnapshot:
     secret: SecretRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Let the API server remove the object: drop our finalizer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unmark:
-    """Remove a being-created mark that a crash or a failed write has left behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClearError:
-    """Remove an error that a late write has left on a snapshot that is ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """As the objects are, the step cannot be taken; say why, and look again later."""
-
-    step: Step
-    problem: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until somebody changes something. `blocker`: what a requested deletion waits for."""
-
-    blocker: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """All is as it should be."""
-
-
 Action = (
     CreateSnapshot
     | CheckSnapshot
@@ -114,16 +82,6 @@ Action = (
 )
 
 
-class Lane(StrEnum):
-    """Actions that share workers. None of the lanes waits for another."""
-
-    CREATE = "create"
-    CHECK = "check"
-    DELETE = "delete"
-    WRITE = "write"
-    """What needs the API server alone, and so never waits for a driver that hangs."""
-
-
 def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
     """What to do for a content whose class, if it is known, is this one."""
     if not is_ours(content, terms.driver):
@@ -133,53 +91,17 @@ def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: T
         return Unmark()
     if may_delete(content):
         return _delete_or_release(content)
-    if content.ready and content.deleting:
-        return Wait(waits_for_controller(content))
     if content.ready:
-        return Settle() if content.status.error is None else ClearError()
+        return resting(content)
     if exists_on_storage(content):
         return _check(content, snapshot_class, terms)
     if content.is_group_member:
         # The group was cut; whoever made this content records the member's handle in it.
         return Wait(waits_for_controller(content))
-    if content.deleting and not (content.protected or content.marked_as_being_created):
-        # Nothing would keep the object until its snapshot is known, and no finalizer can be added any more.
+    if would_be_forgotten(content):
         return Wait(waits_for_controller(content))
     # CreateSnapshot is idempotent, and calling it again is how CSI polls a cut in progress.
     return _create(content, snapshot_class, terms)
-
-
-def is_ours(content: Content, driver: str) -> bool:
-    """Whether the content is for this driver and says what to do."""
-    return content.spec.driver == driver and (content.volume is not None or content.imported_handle is not None)
-
-
-def may_delete(content: Content) -> bool:
-    """Whether the content may go, with or without its snapshot.
-
-    While a cut has no answer, its snapshot could not be found again: the content stays until there is one.
-    """
-    if not content.deleting:
-        return False
-    if _import_never_bound(content):
-        return True
-    return content.marked_as_being_deleted and not _cut_without_answer(content)
-
-
-def waits_for_controller(content: Content) -> str | None:
-    """What a deletion that somebody asked for waits for, when it is the controller's mark."""
-    if not content.deleting or content.marked_as_being_deleted or _import_never_bound(content):
-        return None
-    ref = content.spec.volume_snapshot_ref
-    return (
-        f"VolumeSnapshot {ref.namespace}/{ref.name} has not been deleted, or the snapshot-controller has not "
-        "yet marked this content as being deleted"
-    )
-
-
-def waits_for_cut(content: Content) -> bool:
-    """Whether only the answer to a CreateSnapshot holds a deletion back."""
-    return content.deleting and content.marked_as_being_deleted and _cut_without_answer(content)
 
 
 def exists_on_storage(content: Content) -> bool:
@@ -201,12 +123,7 @@ def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClas
     after = next_action(new, snapshot_class, terms)
     if old.class_name != new.class_name:
         return not isinstance(after, Settle)
-    return (
-        next_action(old, snapshot_class, terms) != after
-        # A deletion that begins is told of, whatever it waits for.
-        or waits_for_cut(old) != waits_for_cut(new)
-        or waits_for_controller(old) != waits_for_controller(new)
-    )
+    return next_action(old, snapshot_class, terms) != after or begins_to_wait(old, new)
 
 
 def lane(content: Content, action: Action) -> Lane:
@@ -224,50 +141,45 @@ def lane(content: Content, action: Action) -> Lane:
             assert_never(action)
 
 
+def attempted(content: Content, action: Action) -> Attempted:
+    """What an action attempts."""
+    match action:
+        case CreateSnapshot() | Refuse(step=Step.CREATE) if content.handle is None:
+            return Attempted(f'CreateSnapshot of volume "{content.volume}"', names.CREATION_FAILED)
+        case DeleteSnapshot() | Refuse(step=Step.DELETE):
+            return Attempted(f'DeleteSnapshot of snapshot "{content.handle}"', names.DELETE_FAILED)
+        case _:
+            handle = content.handle or content.imported_handle
+            return Attempted(f'check of snapshot "{handle}"', names.CHECK_FAILED)
+
+
+def secret_of(action: Action) -> SecretRef | None:
+    """The Secret whose values go with an action's call."""
+    return action.secret if isinstance(action, CreateSnapshot | CheckSnapshot | DeleteSnapshot) else None
+
+
 def is_pending(content: Content, action: Action) -> bool:
     """Whether the snapshot is made, and the action only asks whether it is ready by now."""
     return isinstance(action, CheckSnapshot | CreateSnapshot) and content.handle is not None
 
 
-def _cut_without_answer(content: Content) -> bool:
-    return (
-        content.marked_as_being_created
-        and content.handle is None
-        and content.volume is not None
-        and not content.is_group_member
-    )
-
-
-def _import_never_bound(content: Content) -> bool:
-    return content.imported_handle is not None and not content.spec.volume_snapshot_ref.uid
-
-
 def _delete_or_release(content: Content) -> Action:
-    # A snapshot is deleted only on the word of the controller, and a member of a group only with its group.
-    if (
-        content.spec.deletion_policy == "Delete"
-        and content.marked_as_being_deleted
-        and content.handle is not None
-        and not content.is_group_member
-        and not content.has_group_handle
-    ):
-        secret = secret_from_annotations(content.metadata.annotations)
-        if isinstance(secret, Problem):
-            return Refuse(Step.DELETE, secret.text)
-        return DeleteSnapshot(content.handle, secret)
-    return Release() if content.protected else Settle()
+    # A member of a group is deleted only with its group.
+    if not goes_with_content(content) or content.is_group_member or content.has_group_handle:
+        return letting_go(content)
+    secret = secret_from_annotations(content)
+    if isinstance(secret, Problem):
+        return Refuse(Step.DELETE, secret.text)
+    return DeleteSnapshot(content.handle or "", secret)
 
 
 def _check(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
     handle = content.handle or content.imported_handle or ""
     if content.class_name is None:
-        secret = secret_from_annotations(content.metadata.annotations) if content.has_group_handle else None
-    elif snapshot_class is None:
-        return Refuse(Step.CHECK, _missing_class(content.class_name))
-    elif snapshot_class.driver != terms.driver:
-        return Refuse(Step.CHECK, _foreign_class(snapshot_class, terms))
+        secret = secret_from_annotations(content) if content.has_group_handle else None
     else:
-        secret = list_secret(snapshot_class.parameters, content)
+        parameters = usable(content, snapshot_class, terms)
+        secret = parameters if isinstance(parameters, Problem) else list_secret(parameters, content)
     if isinstance(secret, Problem):
         return Refuse(Step.CHECK, secret.text)
     if terms.capabilities.can_look_up:
@@ -279,39 +191,19 @@ def _check(content: Content, snapshot_class: SnapshotClass | None, terms: Terms)
 
 
 def _create(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
-    if content.class_name is None:
-        return Refuse(Step.CREATE, "spec.volumeSnapshotClassName is not set, and creating needs a class")
-    secret = secret_from_annotations(content.metadata.annotations)
-    if isinstance(secret, Problem):
-        return Refuse(Step.CREATE, secret.text)
-    name = snapshot_name(terms.naming, content)
-    if isinstance(name, Problem):
-        return Refuse(Step.CREATE, name.text)
-    volume = content.volume or ""
-    parameters = _class_parameters(content.class_name, snapshot_class, terms)
-    if isinstance(parameters, Problem):
-        if waits_for_cut(content):
-            return CreateSnapshot(name, volume, secret, without_class=parameters.text)
-        return Refuse(Step.CREATE, parameters.text)
-    if terms.extra_create_metadata:
-        parameters |= extra_metadata(content)
-    return CreateSnapshot(name, volume, secret, parameters)
-
-
-def _foreign_class(snapshot_class: SnapshotClass, terms: Terms) -> str:
-    return (
-        f'VolumeSnapshotClass "{snapshot_class.name}" is for driver "{snapshot_class.driver}", '
-        f'this content for "{terms.driver}"'
+    prepared = prepare(content, snapshot_class, terms)
+    if isinstance(prepared, Refuse):
+        return prepared
+    return CreateSnapshot(
+        prepared.name, content.volume or "", prepared.secret, prepared.parameters, prepared.without_class
     )
 
 
-def _class_parameters(name: str, snapshot_class: SnapshotClass | None, terms: Terms) -> dict[str, str] | Problem:
-    if snapshot_class is None:
-        return Problem(_missing_class(name))
-    if snapshot_class.driver != terms.driver:
-        return Problem(_foreign_class(snapshot_class, terms))
-    return driver_parameters(snapshot_class.parameters)
-
-
-def _missing_class(name: str) -> str:
-    return f'VolumeSnapshotClass "{name}" does not exist'
+PLAN: Final[Plan[Content, SnapshotClass, Action]] = Plan(
+    next_action=next_action,
+    worth_a_look=worth_a_look,
+    lane=lane,
+    is_pending=is_pending,
+    attempted=attempted,
+    secret_of=secret_of,
+)

@@ -1,15 +1,14 @@
 """Bodies of patches to `metadata`. Each carries a precondition, so that it erases nothing of others."""
 
 from snapshotter import names
-from snapshotter.model.content import Content
-from snapshotter.model.meta import Meta
+from snapshotter.model.lifecycle import AnyContent
 from snapshotter.plan.status import StatusPatch
 
 MergePatch = dict[str, object]
 JsonPatch = list[dict[str, object]]
 
 
-def mark_being_created(content: Content) -> MergePatch:
+def mark_being_created(content: AnyContent) -> MergePatch:
     """Set the being-created mark; with it goes our finalizer where it is missing.
 
     The finalizer is normally the controller's to add, but a content that is deleted before it does would
@@ -18,21 +17,22 @@ def mark_being_created(content: Content) -> MergePatch:
     """
     metadata: MergePatch = {
         "uid": content.metadata.uid,
-        "annotations": {names.BEING_CREATED: names.MARK},
+        "annotations": {content.keys.being_created: names.MARK},
     }
     if not content.protected and not content.deleting:
         metadata["resourceVersion"] = content.metadata.resource_version
-        metadata["finalizers"] = [*content.metadata.finalizers, names.CONTENT_FINALIZER]
+        metadata["finalizers"] = [*content.metadata.finalizers, content.keys.finalizer]
     return {"metadata": metadata}
 
 
-def unmark_being_created(content: Content) -> MergePatch:
-    return {"metadata": {"uid": content.metadata.uid, "annotations": {names.BEING_CREATED: None}}}
+def unmark_being_created(content: AnyContent) -> MergePatch:
+    return {"metadata": {"uid": content.metadata.uid, "annotations": {content.keys.being_created: None}}}
 
 
-def without_finalizer(meta: Meta, finalizer: str) -> JsonPatch:
-    """Drop one finalizer, if the list is still the one that we know; doubled entries go together."""
-    kept = [name for name in meta.finalizers if name != finalizer]
+def without_finalizer(content: AnyContent) -> JsonPatch:
+    """Drop our finalizer, if the list is still the one that we know; doubled entries go together."""
+    meta = content.metadata
+    kept = [name for name in meta.finalizers if name != content.keys.finalizer]
     return [
         {"op": "test", "path": "/metadata/uid", "value": meta.uid},
         {"op": "test", "path": "/metadata/finalizers", "value": list(meta.finalizers)},
@@ -40,15 +40,15 @@ def without_finalizer(meta: Meta, finalizer: str) -> JsonPatch:
     ]
 
 
-def status_patch(content: Content, status: StatusPatch) -> JsonPatch:
+def status_patch(content: AnyContent, status: StatusPatch) -> JsonPatch:
     """Change single keys of the status of this very object.
 
     The uid in a merge patch guards nothing here, since the API server ignores `metadata` in writes of `/status`;
     a test in a JSON patch holds. The keys that are removed are there, or the patch fails as a whole.
     """
     same_object: dict[str, object] = {"op": "test", "path": "/metadata/uid", "value": content.metadata.uid}
-    known = {"snapshotHandle": content.status.snapshot_handle, "creationTime": content.status.creation_time}
-    if content.written_status is None:
+    known = content.set_once
+    if not content.has_status:
         return [
             same_object,
             _unchanged("/status", None),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from snapshotter import names
-from snapshotter.model.content import Content, ContentAnnotations
+from snapshotter.model.lifecycle import AnyContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +26,25 @@ class Problem:
     text: str
 
 
-def secret_from_annotations(annotations: ContentAnnotations) -> SecretRef | Problem | None:
+def secret_from_annotations(content: AnyContent) -> SecretRef | Problem | None:
     """The Secret that the controller wrote down for creating and deleting; None when there is none."""
-    name, namespace = annotations.secret_name, annotations.secret_namespace
+    name, namespace = content.metadata.annotations.secret_name, content.metadata.annotations.secret_namespace
+    keys = content.keys
     if name is None and namespace is None:
         return None
     if not name or not namespace:
         return Problem(
             "the secret name or namespace is missing: "
-            f"annotations {names.DELETION_SECRET_NAME} and {names.DELETION_SECRET_NAMESPACE} must both be set"
+            f"annotations {keys.secret_name} and {keys.secret_namespace} must both be set"
         )
     if not _NAMESPACE.fits(namespace):
-        return Problem(f'annotation {names.DELETION_SECRET_NAMESPACE}: "{namespace}" is not a valid namespace')
+        return Problem(f'annotation {keys.secret_namespace}: "{namespace}" is not a valid namespace')
     if not _NAME.fits(name):
-        return Problem(f'annotation {names.DELETION_SECRET_NAME}: "{name}" is not a valid Secret name')
+        return Problem(f'annotation {keys.secret_name}: "{name}" is not a valid Secret name')
     return SecretRef(namespace, name)
 
 
-def list_secret(parameters: Mapping[str, str], content: Content) -> SecretRef | Problem | None:
+def list_secret(parameters: Mapping[str, str], content: AnyContent) -> SecretRef | Problem | None:
     """The Secret that a class names for ListSnapshots; None when it names none."""
     return _secret_from_parameters(
         parameters,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from snapshotter.model.content import Content
+from snapshotter.model.lifecycle import AnyContent
 from snapshotter.model.snapshot import Snapshot
 
 StatusPatch = Mapping[str, object]
@@ -48,12 +49,12 @@ def cleared(content: Content) -> StatusPatch | None:
     return {key: None for key, value in present.items() if value is not None} or None
 
 
-def error_cleared(content: Content) -> StatusPatch | None:
+def error_cleared(content: AnyContent) -> StatusPatch | None:
     """The status without an error that is over."""
     return {"error": None} if content.status.error is not None else None
 
 
-def failed(content: Content, message: str, now: datetime) -> StatusPatch:
+def failed(content: AnyContent, message: str, now: datetime) -> StatusPatch:
     """A failure, for users to read. A snapshot that was ready stays so: a failed delete says nothing else."""
     patch: dict[str, object] = {"error": {"message": message, "time": rfc3339(now)}}
     if content.status.ready_to_use is None:

@@ -22,8 +22,8 @@ from snapshotter.metrics import Metrics, QueueMetrics
 from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.model.snapshot import CsiError
 from snapshotter.names import CONTENT_QUEUE
-from snapshotter.plan.content import Lane, Terms
-from snapshotter.plan.create import Naming
+from snapshotter.plan.content import PLAN
+from snapshotter.plan.lifecycle import Lane, Naming, Terms
 from snapshotter.runtime.informer import Informer
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workers import Workers
@@ -31,6 +31,7 @@ from snapshotter.runtime.workqueue import Backoff, WorkQueue
 from snapshotter.settings import SidecarSettings, host_and_port
 from snapshotter.sidecar.content import ContentController
 from snapshotter.sidecar.contents import Contents
+from snapshotter.sidecar.controller import Surroundings
 from snapshotter.sidecar.health import Health, expose
 from snapshotter.sidecar.wakeups import Wakeups
 from snapshotter.web.server import ListenError, serving
@@ -191,13 +192,13 @@ class Sidecar:
         )
         self._events = Events(connection, f"csi-snapshotter {name}")
         self._controller = ContentController(
+            CONTENT,
+            PLAN,
+            self._terms(),
             store=store,
             classes=classes,
             contents=Contents(objects, store),
-            driver=driver,
-            secrets=Secrets(connection),
-            events=self._events,
-            terms=self._terms(),
+            surroundings=Surroundings(driver, Secrets(connection), self._events),
         )
         self._queue = WorkQueue(
             Lane,

@@ -1,8 +1,9 @@
-"""What the sidecar writes of VolumeSnapshotContents: marks, status, finalizer. The store learns of it at once."""
+"""What the sidecar writes of contents of either kind: marks, status, finalizer. The store learns of it at once."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -10,11 +11,13 @@ from msgspec.structs import replace
 from snapshotter.kube.errors import Conflict
 from snapshotter.kube.objects import Objects
 from snapshotter.kube.patience import persistently
-from snapshotter.model.content import Content
-from snapshotter.model.snapshot import CsiError, Snapshot
-from snapshotter.names import CONTENT_FINALIZER, MARK
+from snapshotter.model.lifecycle import AnyContent
+from snapshotter.model.snapshot import CsiError
+from snapshotter.names import MARK
 from snapshotter.plan import patches, status
 from snapshotter.runtime.store import Store
+
+C = TypeVar("C", bound=AnyContent)
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +26,7 @@ class Superseded(Exception):
     """The object is not as it was when the write was planned; the store has it as it is now."""
 
 
-class Contents:
+class Contents(Generic[C]):
     """The contents on the API server. Each write gives the object as it is then.
 
     Each raises `Superseded` when the object has changed in a way that matters to the write, and `ApiError` when the
@@ -31,52 +34,45 @@ class Contents:
     is for the watch to say: an API server that starts answers 404 to everything.
     """
 
-    def __init__(self, objects: Objects[Content], store: Store[Content]) -> None:
+    def __init__(self, objects: Objects[C], store: Store[C]) -> None:
         self._objects = objects
         self._store = store
         self._open_cuts: set[str] = set()
         """The uids of contents whose last CreateSnapshot has left open whether there is a snapshot."""
 
-    async def mark_as_being_created(self, content: Content) -> Content:
+    async def mark_as_being_created(self, content: C) -> C:
         if content.marked_as_being_created:
             return content
         patch = patches.mark_being_created(content)
         return await self._write(content, lambda: self._objects.merge(content.name, patch))
 
-    async def unmark(self, content: Content) -> Content:
+    async def unmark(self, content: C) -> C:
         if not content.marked_as_being_created:
             return content
         patch = patches.unmark_being_created(content)
         return await self._write(content, lambda: self._objects.merge(content.name, patch))
 
-    async def record(self, content: Content, snapshot: Snapshot) -> Content:
-        """Fold a driver's answer into the status."""
-        return await self._write_status(content, status.recorded(content, snapshot, datetime.now(UTC)))
-
-    async def record_failure(self, content: Content, message: str) -> Content:
-        return await self._write_status(content, status.failed(content, message, datetime.now(UTC)))
-
-    async def clear_error(self, content: Content) -> Content:
-        return await self._write_status(content, status.error_cleared(content))
-
-    async def clear(self, content: Content) -> Content:
-        """Forget the snapshot that the storage has deleted."""
-        return await self._write_status(content, status.cleared(content))
-
-    async def release(self, content: Content) -> Content:
-        """Drop our finalizer."""
-        if not content.protected:
-            return content
-        patch = patches.without_finalizer(content.metadata, CONTENT_FINALIZER)
-        return await self._write(content, lambda: self._objects.apply(content.name, patch))
-
-    async def _write_status(self, content: Content, change: status.StatusPatch | None) -> Content:
+    async def record(self, content: C, change: status.StatusPatch | None) -> C:
+        """Change keys of the status; None changes nothing."""
         if change is None:
             return content
         patch = patches.status_patch(content, change)
         return await self._write(content, lambda: self._objects.apply(content.name, patch, subresource="status"))
 
-    async def _write(self, content: Content, write: Callable[[], Awaitable[Content]]) -> Content:
+    async def record_failure(self, content: C, message: str) -> C:
+        return await self.record(content, status.failed(content, message, datetime.now(UTC)))
+
+    async def clear_error(self, content: C) -> C:
+        return await self.record(content, status.error_cleared(content))
+
+    async def release(self, content: C) -> C:
+        """Drop our finalizer."""
+        if not content.protected:
+            return content
+        patch = patches.without_finalizer(content)
+        return await self._write(content, lambda: self._objects.apply(content.name, patch))
+
+    async def _write(self, content: C, write: Callable[[], Awaitable[C]]) -> C:
         try:
             written = await persistently(write)
         except Conflict as error:
@@ -89,12 +85,12 @@ class Contents:
         self._store.record(written)
         return written
 
-    async def _refresh(self, content: Content) -> None:
+    async def _refresh(self, content: C) -> None:
         """Bring the store up to date without waiting for the watch."""
         self._store.record(await persistently(lambda: self._objects.get(content.name)))
 
     @asynccontextmanager
-    async def marked(self, content: Content) -> AsyncIterator[Content]:
+    async def marked(self, content: C) -> AsyncIterator[C]:
         """The content with the being-created mark, which goes when it is known what the driver has done.
 
         It stays after a failure that leaves that open; until the handle is recorded it also keeps the content
@@ -115,11 +111,11 @@ class Contents:
         self.close_cut(marked)
         await self.unmark(self.latest(marked))
 
-    def close_cut(self, content: Content) -> None:
+    def close_cut(self, content: C) -> None:
         """It is known, or does not matter any more, what has become of the cut."""
         self._open_cuts.discard(content.metadata.uid)
 
-    def as_it_is(self, content: Content) -> Content:
+    def as_it_is(self, content: C) -> C:
         """The content as plans must see it: with its mark, though somebody has removed that from an open cut."""
         if content.metadata.uid not in self._open_cuts:
             return content
@@ -130,7 +126,7 @@ class Contents:
         annotations = replace(content.metadata.annotations, being_created=MARK)
         return replace(content, metadata=replace(content.metadata, annotations=annotations))
 
-    def latest(self, content: Content) -> Content:
+    def latest(self, content: C) -> C:
         """The same object as the store knows it now."""
         known = self._store.get(content.name)
         return known if known is not None and known.metadata.uid == content.metadata.uid else content

@@ -1,27 +1,32 @@
 """When a content is due: on changes by others that change the plan, when the driver returns, and now and then."""
 
 import asyncio
+from typing import Generic, TypeVar
 
-from snapshotter.model.content import Content, SnapshotClass
-from snapshotter.plan.content import Settle, Terms, worth_a_look
+from snapshotter.model.lifecycle import AnyClass, AnyContent
+from snapshotter.plan.lifecycle import Settle, Terms
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workqueue import WorkQueue
-from snapshotter.sidecar.content import ContentController
+from snapshotter.sidecar.controller import Controller
+
+C = TypeVar("C", bound=AnyContent)
+K = TypeVar("K", bound=AnyClass)
+A = TypeVar("A")
 
 
-class Wakeups:
+class Wakeups(Generic[C, K, A]):
     """Adds keys to the queue.
 
     A key that is with a worker is left alone: when the worker has finished, it looks at what is to be done then,
     whoever has changed it meanwhile. So a watch event of our own write that overtakes the answer wakes nobody.
     """
 
-    def __init__(self, queue: WorkQueue[str], store: Store[Content], controller: ContentController) -> None:
+    def __init__(self, queue: WorkQueue[str], store: Store[C], controller: Controller[C, K, A]) -> None:
         self._queue = queue
         self._store = store
         self._controller = controller
 
-    def content_changed(self, old: Content | None, new: Content | None) -> None:
+    def content_changed(self, old: C | None, new: C | None) -> None:
         """An `OnChange` of the informer of contents."""
         if new is None:
             if old is not None:
@@ -32,10 +37,10 @@ class Wakeups:
             self._queue.drop(old.name)
             self._controller.forget(old)
             self._wake(new.name)
-        elif worth_a_look(old, new, self._controller.class_of(new), self._controller.terms):
+        elif self._controller.worth_a_look(old, new):
             self._wake(new.name)
 
-    def class_changed(self, old: SnapshotClass | None, new: SnapshotClass | None) -> None:
+    def class_changed(self, old: K | None, new: K | None) -> None:
         """An `OnChange` of the informer of classes."""
         changed = new or old
         if changed is None:

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from snapshotter import names
-from snapshotter.model.content import Content, ContentStatus, SnapshotClass, StatusError
+from snapshotter.model.content import Content, ContentStatus, SnapshotClass
+from snapshotter.model.lifecycle import StatusError
 from tests.factories import content, snapshot_class
 
 FULL: dict[str, Any] = {

@@ -12,29 +12,31 @@ from snapshotter.model.content import Content, ContentStatus, SnapshotClass
 from snapshotter.plan.content import (
     Action,
     CheckSnapshot,
-    ClearError,
     CreateSnapshot,
     DeleteSnapshot,
+    TrustSnapshot,
+    exists_on_storage,
+    is_pending,
+    lane,
+    next_action,
+    worth_a_look,
+)
+from snapshotter.plan.lifecycle import (
+    ClearError,
     Lane,
+    Naming,
     Refuse,
     Release,
     Settle,
     Step,
     Terms,
-    TrustSnapshot,
     Unmark,
     Wait,
-    exists_on_storage,
     is_ours,
-    is_pending,
-    lane,
     may_delete,
-    next_action,
     waits_for_controller,
     waits_for_cut,
-    worth_a_look,
 )
-from snapshotter.plan.create import Naming
 from snapshotter.plan.secrets import SecretRef
 from tests.factories import DRIVER, SNAPSHOT_UID, content, snapshot_class, terms
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapshotter import names
-from snapshotter.plan.create import Naming, driver_parameters, extra_metadata, snapshot_name
+from snapshotter.plan.create import driver_parameters, extra_metadata, snapshot_name
+from snapshotter.plan.lifecycle import Naming
 from snapshotter.plan.secrets import Problem
 from tests.factories import content
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from snapshotter import names
 from snapshotter.model.content import Content
 from snapshotter.model.snapshot import OUTCOME_UNKNOWN, BadAnswer, Code, CsiError, DriverAway
-from snapshotter.plan.content import Action, CheckSnapshot, CreateSnapshot, DeleteSnapshot, Refuse, Step, TrustSnapshot
-from snapshotter.plan.failure import LONGEST_CAUSE, REASONS, attempted, is_worth_telling, message, one_line
+from snapshotter.plan.content import Action, CheckSnapshot, CreateSnapshot, DeleteSnapshot, TrustSnapshot, attempted
+from snapshotter.plan.failure import LONGEST_CAUSE, is_worth_telling, message, one_line
+from snapshotter.plan.lifecycle import Attempted, Refuse, Step
 from tests.factories import content
 
 CUT = content(handle="snap-1", ready=False)
@@ -37,41 +38,72 @@ def test_a_status_that_tells_of_a_failure_is_kept_true() -> None:
     assert is_worth_telling(content(error="before"), CsiError(Code.UNAVAILABLE, "no"), 1)
 
 
-ATTEMPTED: dict[str, tuple[Content, Action, Step, str]] = {
-    "a cut is about its volume": (content(), CREATE, Step.CREATE, 'volume "vol-1"'),
-    "so is one that is refused": (content(), Refuse(Step.CREATE, "no"), Step.CREATE, 'volume "vol-1"'),
-    "asking again is a check": (CUT, CREATE, Step.CHECK, 'snapshot "snap-1"'),
-    "so is a refusal to ask again (case 9)": (CUT, Refuse(Step.CREATE, "no"), Step.CHECK, 'snapshot "snap-1"'),
-    "a look-up is about the handle": (CUT, CheckSnapshot("snap-1"), Step.CHECK, 'snapshot "snap-1"'),
-    "a first look-up is about the imported handle": (IMPORT, CheckSnapshot("snap-0"), Step.CHECK, 'snapshot "snap-0"'),
-    "so is a first look-up that is refused": (IMPORT, Refuse(Step.CHECK, "no"), Step.CHECK, 'snapshot "snap-0"'),
-    "trust is a check": (IMPORT, TrustSnapshot("snap-0"), Step.CHECK, 'snapshot "snap-0"'),
-    "a deletion is about the handle": (CUT, DeleteSnapshot("snap-1"), Step.DELETE, 'snapshot "snap-1"'),
-    "so is one that is refused (case 44)": (CUT, Refuse(Step.DELETE, "no"), Step.DELETE, 'snapshot "snap-1"'),
+ATTEMPTED: dict[str, tuple[Content, Action, str, str]] = {
+    "a cut is about its volume": (content(), CREATE, 'CreateSnapshot of volume "vol-1"', names.CREATION_FAILED),
+    "so is one that is refused": (
+        content(),
+        Refuse(Step.CREATE, "no"),
+        'CreateSnapshot of volume "vol-1"',
+        names.CREATION_FAILED,
+    ),
+    "asking again is a check": (CUT, CREATE, 'check of snapshot "snap-1"', names.CHECK_FAILED),
+    "so is a refusal to ask again (case 9)": (
+        CUT,
+        Refuse(Step.CREATE, "no"),
+        'check of snapshot "snap-1"',
+        names.CHECK_FAILED,
+    ),
+    "a look-up is about the handle": (CUT, CheckSnapshot("snap-1"), 'check of snapshot "snap-1"', names.CHECK_FAILED),
+    "a first look-up is about the imported handle": (
+        IMPORT,
+        CheckSnapshot("snap-0"),
+        'check of snapshot "snap-0"',
+        names.CHECK_FAILED,
+    ),
+    "so is a first look-up that is refused": (
+        IMPORT,
+        Refuse(Step.CHECK, "no"),
+        'check of snapshot "snap-0"',
+        names.CHECK_FAILED,
+    ),
+    "trust is a check": (IMPORT, TrustSnapshot("snap-0"), 'check of snapshot "snap-0"', names.CHECK_FAILED),
+    "a deletion is about the handle": (
+        CUT,
+        DeleteSnapshot("snap-1"),
+        'DeleteSnapshot of snapshot "snap-1"',
+        names.DELETE_FAILED,
+    ),
+    "so is one that is refused (case 44)": (
+        CUT,
+        Refuse(Step.DELETE, "no"),
+        'DeleteSnapshot of snapshot "snap-1"',
+        names.DELETE_FAILED,
+    ),
 }
 
 
-@pytest.mark.parametrize(("given_content", "action", "step", "subject"), ATTEMPTED.values(), ids=ATTEMPTED.keys())
+@pytest.mark.parametrize(("given_content", "action", "what", "reason"), ATTEMPTED.values(), ids=ATTEMPTED.keys())
 def test_a_failure_names_the_step_and_what_it_is_about(
-    given_content: Content, action: Action, step: Step, subject: str
+    given_content: Content, action: Action, what: str, reason: str
 ) -> None:
-    assert attempted(given_content, action) == (step, subject)
+    """The reasons: cases 7 to 10, 27, 42."""
+    assert attempted(given_content, action) == Attempted(what, reason)
 
 
-def test_each_step_has_the_reason_that_dashboards_know() -> None:
-    """Cases 7 to 10, 27, 42."""
-    assert REASONS == {
-        Step.CREATE: "SnapshotCreationFailed",
-        Step.CHECK: "SnapshotContentCheckandUpdateFailed",
-        Step.DELETE: "SnapshotDeleteError",
-    }
-    assert set(REASONS) == set(Step)
+def test_the_reasons_are_those_that_dashboards_know() -> None:
+    assert names.CREATION_FAILED == "SnapshotCreationFailed"
+    assert names.CHECK_FAILED == "SnapshotContentCheckandUpdateFailed"
+    assert names.DELETE_FAILED == "SnapshotDeleteError"
 
 
 def test_a_message_says_what_failed_why_and_when_it_is_tried_again() -> None:
     """Promise 7."""
     text = message(
-        content(), Step.CREATE, 'volume "vol-1"', str(CsiError(Code.INTERNAL, "disk full")), attempt=3, retry_in=3.9
+        content(),
+        'CreateSnapshot of volume "vol-1"',
+        str(CsiError(Code.INTERNAL, "disk full")),
+        attempt=3,
+        retry_in=3.9,
     )
     assert text == 'CreateSnapshot of volume "vol-1" failed: Internal: disk full (attempt 3, next in 4s)'
 
@@ -79,18 +111,18 @@ def test_a_message_says_what_failed_why_and_when_it_is_tried_again() -> None:
 def test_a_message_says_that_a_deletion_waits() -> None:
     """Promise 7: no silent stuck deletion."""
     deleting = content(deleting=True, being_deleted=True, being_created=True)
-    text = message(deleting, Step.CREATE, 'volume "vol-1"', "Unavailable: no", attempt=1, retry_in=1)
+    text = message(deleting, 'CreateSnapshot of volume "vol-1"', "Unavailable: no", attempt=1, retry_in=1)
     assert text.endswith("(attempt 1, next in 1s; the deletion waits for it)")
 
 
 def test_a_deletion_that_waits_for_the_controller_does_not_wait_for_the_cut() -> None:
-    text = message(content(deleting=True), Step.CREATE, 'volume "vol-1"', "Unavailable: no", attempt=1, retry_in=1)
+    text = message(content(deleting=True), 'CreateSnapshot of volume "vol-1"', "Unavailable: no", attempt=1, retry_in=1)
     assert text.endswith("(attempt 1, next in 1s)")
 
 
 def test_a_failed_deletion_does_not_wait_for_itself() -> None:
     deleting = content(deleting=True, being_deleted=True, handle="snap-1")
-    text = message(deleting, Step.DELETE, 'snapshot "snap-1"', "Internal: in use", attempt=1, retry_in=1)
+    text = message(deleting, 'DeleteSnapshot of snapshot "snap-1"', "Internal: in use", attempt=1, retry_in=1)
     assert text == 'DeleteSnapshot of snapshot "snap-1" failed: Internal: in use (attempt 1, next in 1s)'
 
 
@@ -115,9 +147,5 @@ def test_any_text_is_one_line_of_bounded_length(text: str) -> None:
 def test_a_message_with_usual_names_fits_into_an_event(cause: str, attempt: int) -> None:
     ascii_cause = cause.encode("ascii", "replace").decode()
     deleting = content(deleting=True, being_deleted=True, being_created=True)
-    text = message(deleting, Step.CHECK, f'snapshot "{"s" * 128}"', ascii_cause, attempt=attempt, retry_in=300.0)
+    text = message(deleting, f'check of snapshot "{"s" * 128}"', ascii_cause, attempt=attempt, retry_in=300.0)
     assert len(text.encode()) <= 1024
-
-
-def test_reasons_are_those_of_the_interface() -> None:
-    assert set(REASONS.values()) == {names.CREATION_FAILED, names.CHECK_FAILED, names.DELETE_FAILED}

@@ -119,7 +119,7 @@ def test_letting_go_takes_our_finalizer_and_no_other(finalizers: list[str]) -> N
     """Promise 8; case 48."""
     assume(OURS in finalizers)
     held = document(finalizers=finalizers, annotations={"example.com/a": "1"})
-    released = json_patched(held, without_finalizer(read(held).metadata, OURS))
+    released = json_patched(held, without_finalizer(read(held)))
     kept = [name for name in finalizers if name != OURS]
     assert released == document(finalizers=kept, annotations={"example.com/a": "1"})
 
@@ -128,13 +128,13 @@ def test_letting_go_takes_our_finalizer_and_no_other(finalizers: list[str]) -> N
 def test_a_list_of_finalizers_that_others_have_changed_stays_as_it_is(seen: list[str], held: list[str]) -> None:
     """Promise 8."""
     assume(seen != held)
-    patch = without_finalizer(read(document(finalizers=[*seen, OURS])).metadata, OURS)
+    patch = without_finalizer(read(document(finalizers=[*seen, OURS])))
     with pytest.raises(Refused):
         json_patched(document(finalizers=[*held, OURS]), patch)
 
 
 def test_letting_go_is_about_this_object_alone() -> None:
-    patch = without_finalizer(content().metadata, OURS)
+    patch = without_finalizer(content())
     with pytest.raises(Refused):
         json_patched(document(uid="uid-of-a-later-one", finalizers=[OURS]), patch)
 

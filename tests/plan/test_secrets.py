@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapshotter import names
-from snapshotter.model.content import ContentAnnotations
+from snapshotter.model.content import Content
 from snapshotter.plan.secrets import Expanded, Problem, SecretRef, expand, list_secret, secret_from_annotations
 from tests.factories import content
 
@@ -22,11 +22,16 @@ ANNOTATIONS = {
 }
 
 
+def annotated(name: str | None, namespace: str | None) -> Content:
+    pair = {names.DELETION_SECRET_NAME: name, names.DELETION_SECRET_NAMESPACE: namespace}
+    return content(annotations={key: value for key, value in pair.items() if value is not None})
+
+
 @pytest.mark.parametrize(("name", "namespace", "expected"), ANNOTATIONS.values(), ids=ANNOTATIONS.keys())
 def test_secret_from_annotations(
     name: str | None, namespace: str | None, expected: SecretRef | type[Problem] | None
 ) -> None:
-    found = secret_from_annotations(ContentAnnotations(secret_name=name, secret_namespace=namespace))
+    found = secret_from_annotations(annotated(name, namespace))
     if expected is Problem:
         assert isinstance(found, Problem)
         assert names.DELETION_SECRET_NAME in found.text
@@ -45,7 +50,7 @@ def test_secret_from_annotations(
     ],
 )
 def test_an_annotation_that_names_no_secret_is_a_mistake(name: str, namespace: str, text: str) -> None:
-    found = secret_from_annotations(ContentAnnotations(secret_name=name, secret_namespace=namespace))
+    found = secret_from_annotations(annotated(name, namespace))
     assert found == Problem(text)
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshotter.model.content import Content, StatusError
+from snapshotter.model.content import Content
+from snapshotter.model.lifecycle import StatusError
 from snapshotter.model.snapshot import Snapshot
 from snapshotter.plan.status import StatusPatch, cleared, error_cleared, failed, nanoseconds, recorded, rfc3339
 from tests.factories import CREATED_AT_NS, content, snapshot
