@@ -7,11 +7,13 @@ from google.protobuf.wrappers_pb2 import BoolValue
 
 from csi_proto.csi_pb2 import (
     CreateSnapshotResponse,
+    CreateVolumeGroupSnapshotResponse,
     GetPluginInfoResponse,
     ListSnapshotsResponse,
     ListVolumesResponse,
     ProbeResponse,
     Snapshot,
+    VolumeGroupSnapshot,
 )
 from snapshotter.testing.driver.answers import BadScript, overwrite
 
@@ -20,6 +22,14 @@ NEXT = "7"
 
 def made() -> CreateSnapshotResponse:
     return CreateSnapshotResponse(snapshot=Snapshot(snapshot_id="s", size_bytes=5))
+
+
+def group(*member_ids: str) -> CreateVolumeGroupSnapshotResponse:
+    return CreateVolumeGroupSnapshotResponse(
+        group_snapshot=VolumeGroupSnapshot(
+            group_snapshot_id="g", snapshots=[Snapshot(snapshot_id=member) for member in member_ids]
+        )
+    )
 
 
 CASES: dict[str, tuple[Message, dict[str, Any], Message]] = {
@@ -52,6 +62,23 @@ CASES: dict[str, tuple[Message, dict[str, Any], Message]] = {
         {"published_node_ids": ["b", "c"]},
         ListVolumesResponse.VolumeStatus(published_node_ids=["b", "c"]),
     ),
+    "a number in a list is what was at that place": (
+        group("a", "b"),
+        {"group_snapshot.snapshots": [1, 1, {"snapshot_id": "foreign"}, 0]},
+        group("b", "b", "foreign", "a"),
+    ),
+    "a member is left out": (group("a", "b", "c"), {"group_snapshot": {"snapshots": [0, 2]}}, group("a", "c")),
+    "a list may become empty": (group("a"), {"group_snapshot.snapshots": []}, group()),
+    "a place leads into a message of a list": (
+        group("a", "b"),
+        {"group_snapshot.snapshots.1.snapshot_id": "x"},
+        group("a", "x"),
+    ),
+    "places name the messages of a list that change": (
+        group("a", "b", "c"),
+        {"group_snapshot": {"snapshots": {"0": {"snapshot_id": ""}, "2": {"snapshot_id": "x"}}}},
+        group("", "b", "x"),
+    ),
     "a map is replaced": (
         GetPluginInfoResponse(manifest={"a": "1"}),
         {"manifest": {"b": "2"}, "name": ""},
@@ -80,3 +107,19 @@ def test_fields_are_overwritten(message: Message, fields: dict[str, Any], expect
 def test_what_a_message_cannot_hold_is_told(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(BadScript, match=told):
         overwrite(made(), fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"group_snapshot.snapshots": [2]}, r"VolumeGroupSnapshot.snapshots cannot be \[2\]"),
+        ({"group_snapshot.snapshots.2.snapshot_id": ""}, "VolumeGroupSnapshot.snapshots cannot be"),
+        ({"group_snapshot.snapshots.first.snapshot_id": ""}, "VolumeGroupSnapshot.snapshots cannot be"),
+        ({"group_snapshot.snapshots.0": 1}, "VolumeGroupSnapshot.snapshots cannot be"),
+        ({"group_snapshot.snapshots.0.id": ""}, "Snapshot has no field 'id'"),
+        ({"group_snapshot.snapshots": ["a"]}, "VolumeGroupSnapshot.snapshots cannot be"),
+    ],
+)
+def test_what_a_list_cannot_hold_is_told(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadScript, match=told):
+        overwrite(group("a", "b"), fields)

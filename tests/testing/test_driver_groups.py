@@ -310,6 +310,42 @@ async def test_faults_are_told_by_name_or_by_group(tmp_path: Path) -> None:
         ]
 
 
+STRANGE_ANSWERS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "a member is missing": ({"group_snapshot.snapshots": [0, 2]}, ["vol-1", "vol-3"]),
+    "a member comes twice": ({"group_snapshot.snapshots": [0, 1, 1, 2]}, ["vol-1", "vol-2", "vol-2", "vol-3"]),
+    "a member is foreign": (
+        {"group_snapshot.snapshots": [0, {"snapshot_id": "foreign", "source_volume_id": "vol-9"}]},
+        ["vol-1", "vol-9"],
+    ),
+    "there is no member": ({"group_snapshot.snapshots": []}, []),
+    "there are thousands": ({"group_snapshot.snapshots": [0] * 5000}, ["vol-1"] * 5000),
+    "a source is empty": ({"group_snapshot.snapshots.1.source_volume_id": ""}, ["vol-1", "", "vol-3"]),
+}
+
+
+@pytest.mark.parametrize(("answer", "sources"), STRANGE_ANSWERS.values(), ids=STRANGE_ANSWERS.keys())
+async def test_an_answer_may_be_nonsense(tmp_path: Path, answer: dict[str, object], sources: list[str]) -> None:
+    async with serving(tmp_path) as served:
+        served.driver.faults.set(Fault(match="VolumeGroupSnapshot ", answer=answer, times=2))
+        group = await served.create()
+        assert [member.source_volume_id for member in group.snapshots] == sources
+        true = served.driver.groups[group.group_snapshot_id].snapshot_ids
+        got = await served.groups.GetVolumeGroupSnapshot(get(group.group_snapshot_id, *true))
+        assert got.group_snapshot == group
+        assert member_ids(await served.create()) == true
+
+
+async def test_an_answer_may_have_the_wrong_ids_or_none(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        for told in ("", "other"):
+            answer: dict[str, object] = {"group_snapshot.group_snapshot_id": told}
+            served.driver.faults.set(Fault(match="CreateVolumeGroupSnapshot", answer=answer, times=1))
+            assert (await served.create()).group_snapshot_id == told
+        served.driver.faults.set(Fault(match="CreateVolumeGroupSnapshot", answer={"group_snapshot": None}))
+        assert await served.create() == VolumeGroupSnapshot()
+        assert len(served.driver.groups) == 1
+
+
 async def test_a_held_create_goes_on_when_its_client_has_gone(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         hold = served.driver.faults.set(Fault(match="CreateVolumeGroupSnapshot", hold="before"))
