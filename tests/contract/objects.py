@@ -10,6 +10,18 @@ CONTENTS = f"{GROUP}/volumesnapshotcontents"
 CLASSES = f"{GROUP}/volumesnapshotclasses"
 SNAPSHOTS = f"{GROUP}/namespaces/default/volumesnapshots"
 
+GROUP_API = "groupsnapshot.storage.k8s.io"
+"""The API group of the group kinds. It is served in several versions."""
+
+_RESOURCES = {
+    "VolumeSnapshot": "namespaces/default/volumesnapshots",
+    "VolumeSnapshotClass": "volumesnapshotclasses",
+    "VolumeSnapshotContent": "volumesnapshotcontents",
+    "VolumeGroupSnapshot": "namespaces/default/volumegroupsnapshots",
+    "VolumeGroupSnapshotClass": "volumegroupsnapshotclasses",
+    "VolumeGroupSnapshotContent": "volumegroupsnapshotcontents",
+}
+
 _numbers = itertools.count(1)
 
 
@@ -45,23 +57,54 @@ def snapshot_class(*, name: str | None = None, metadata: Json | None = None, omi
     return _object("VolumeSnapshotClass", name, metadata, without(body | fields, omit))
 
 
+def group_content(*, name: str | None = None, metadata: Json | None = None, omit: str = "", **spec: Any) -> Json:
+    """A VolumeGroupSnapshotContent that is to be cut from two volumes. `omit` leaves out one field of the spec."""
+    fields = {
+        "deletionPolicy": "Delete",
+        "driver": "csi.example.com",
+        "source": {"volumeHandles": ["vol-1", "vol-2"]},
+        "volumeGroupSnapshotRef": {"name": "group", "namespace": "default"},
+    }
+    return _group_object("VolumeGroupSnapshotContent", name, metadata, {"spec": without(fields | spec, omit)})
+
+
+def group_snapshot(*, name: str | None = None, metadata: Json | None = None, omit: str = "", **spec: Any) -> Json:
+    """A VolumeGroupSnapshot of the claims with a label. `omit` leaves out one field of the spec."""
+    fields = {"source": {"selector": {"matchLabels": {"app": "database"}}}}
+    return _group_object("VolumeGroupSnapshot", name, metadata, {"spec": without(fields | spec, omit)})
+
+
+def group_class(*, name: str | None = None, metadata: Json | None = None, omit: str = "", **fields: Any) -> Json:
+    """A VolumeGroupSnapshotClass. `omit` leaves out one field."""
+    body = {"driver": "csi.example.com", "deletionPolicy": "Delete"}
+    return _group_object("VolumeGroupSnapshotClass", name, metadata, without(body | fields, omit))
+
+
 def _object(kind: str, name: str | None, metadata: Json | None, body: Json) -> Json:
     meta = {"name": name or new_name(kind.lower())} | (metadata or {})
     return {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": kind, "metadata": meta, **body}
 
 
-COLLECTIONS = {
-    "VolumeSnapshotContent": CONTENTS,
-    "VolumeSnapshot": SNAPSHOTS,
-    "VolumeSnapshotClass": CLASSES,
-}
+def _group_object(kind: str, name: str | None, metadata: Json | None, body: Json) -> Json:
+    return _object(kind, name, metadata, body) | {"apiVersion": f"{GROUP_API}/v1"}
+
+
+def in_version(given: Json, version: str) -> Json:
+    """The same object, written in another version of its group."""
+    group, _, _ = given["apiVersion"].partition("/")
+    return given | {"apiVersion": f"{group}/{version}"}
+
+
+def another(given: Json) -> Json:
+    """The same object under a name of its own."""
+    return given | {"metadata": given["metadata"] | {"name": new_name(given["kind"].lower())}}
 
 
 def collection_of(given: Json) -> str:
-    """Where an object of our group is created."""
-    return COLLECTIONS[given["kind"]]
+    """Where an object of our groups is created, in the version that it is written in."""
+    return f"/apis/{given['apiVersion']}/{_RESOURCES[given['kind']]}"
 
 
 def path_of(given: Json) -> str:
-    """Where an object of our group is found."""
+    """Where an object of our groups is found."""
     return f"{collection_of(given)}/{given['metadata']['name']}"

@@ -16,6 +16,7 @@ from tests.contract.objects import new_name
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+SIZE_COLUMN = {"name": "Size", "type": "integer", "jsonPath": ".spec.size"}
 UNCHANGED = [{"rule": "self == oldSelf", "message": "must not change"}]
 STRINGS = {"type": "array", "items": {"type": "string"}}
 
@@ -86,6 +87,12 @@ async def wait_for_status(api: Client, path: str, status: int) -> None:
     async with asyncio.timeout(SOON_SECONDS):
         while (await api.get(path)).status != status:  # noqa: ASYNC110 - over HTTP one can only ask
             await asyncio.sleep(0.05)
+
+
+def stored_in(given: Json, version: str) -> Json:
+    """The definition with another version that is stored."""
+    versions = [each | {"storage": each["name"] == version} for each in given["spec"]["versions"]]
+    return given | {"spec": given["spec"] | {"versions": versions}}
 
 
 def widget(group: str, version: str = "v1", **spec: Any) -> Json:
@@ -231,6 +238,51 @@ async def test_a_definition_goes_with_its_objects_and_ends_their_watches(api: Cl
     await wait_for_status(api, "/apis/passing.example.com", 404)
     again = await install(api, given)
     assert (await api.get(again)).ok()["items"] == []
+
+
+async def test_watches_end_when_the_definition_changes_what_is_served(api: Client) -> None:
+    given = definition("changing.example.com")
+    path = await install(api, given)
+    since = (await api.get(path)).ok()["metadata"]["resourceVersion"]
+    async with api.watch(path, resourceVersion=since) as watch:
+        versions = [each | {"additionalPrinterColumns": [SIZE_COLUMN]} for each in given["spec"]["versions"]]
+        (await api.merge(f"{DEFINITIONS}/{given['metadata']['name']}", {"spec": {"versions": versions}})).ok()
+        assert await watch.rest() == []
+    await api.delete(f"{DEFINITIONS}/{given['metadata']['name']}")
+
+
+async def test_watches_go_on_when_the_definition_is_labelled(api: Client) -> None:
+    given = definition("labelled.example.com")
+    path = await install(api, given)
+    since = (await api.get(path)).ok()["metadata"]["resourceVersion"]
+    async with api.watch(path, resourceVersion=since) as watch:
+        label = {"metadata": {"labels": {"a": "b"}}}
+        (await api.merge(f"{DEFINITIONS}/{given['metadata']['name']}", label)).ok()
+        made = widget("labelled.example.com")
+        (await api.create(path, made)).ok()
+        await watch.expect("ADDED", made["metadata"]["name"])
+    await api.delete(f"{DEFINITIONS}/{given['metadata']['name']}")
+
+
+async def test_an_object_stays_as_it_is_stored_until_it_is_written_again(api: Client) -> None:
+    group = "moving.example.com"
+    given = definition(group)
+    place = f"{DEFINITIONS}/{given['metadata']['name']}"
+    made = widget(group, size=5)
+    path = f"{await install(api, stored_in(given, 'v1beta1'))}/{made['metadata']['name']}"
+    before = (await api.create(path.rpartition("/")[0], made)).ok()
+    changed = (await api.merge(place, {"spec": stored_in(given, "v1")["spec"]})).ok()
+    assert changed["status"]["storedVersions"] == ["v1beta1", "v1"]
+    assert (await api.get(path)).ok() == before
+
+    async with asyncio.timeout(SOON_SECONDS):
+        while (moved := (await api.merge(path, {})).ok()) == before:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
+    assert moved["metadata"].pop("resourceVersion") != before["metadata"].pop("resourceVersion")
+    assert moved == before
+    again = [(await api.merge(path, {})).ok()["metadata"]["resourceVersion"] for _ in range(2)]
+    assert again[0] == again[1]
+    await api.delete(place)
 
 
 BAD_DEFINITIONS: dict[str, tuple[Json, str]] = {

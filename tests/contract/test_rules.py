@@ -1,16 +1,15 @@
 """What the custom resource definitions refuse, in whose words, and what they accept."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.contract.changes import REQUIRED, Change, spec, status
 from tests.contract.client import Client, Json
 from tests.contract.objects import CONTENTS, collection_of, content, path_of, snapshot, snapshot_class
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-REQUIRED = "Required value"
 SKIPPED = "some validation rules were not checked because the object was invalid"
 
 
@@ -162,30 +161,6 @@ ACCEPTED_AT_CREATION: dict[str, Json] = {
         metadata={"annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"}}
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A merge patch of an object, or of its status."""
-
-    given: Json
-    patch: Json
-    field: str = ""
-    words: tuple[str, ...] = ()
-    status: Json | None = None
-    """What the status says before."""
-
-    @property
-    def path(self) -> str:
-        return path_of(self.given) + ("/status" if "status" in self.patch else "")
-
-
-def spec(**fields: Any) -> Json:
-    return {"spec": fields}
-
-
-def status(**fields: Any) -> Json:
-    return {"status": fields}
 
 
 REFUSED_CHANGES: dict[str, Change] = {
@@ -393,10 +368,10 @@ ACCEPTED_CHANGES: dict[str, Change] = {
     "a content's largest restore size": Change(content(), status(restoreSize=2**63 - 1)),
     "a content's negative creation time": Change(content(), status(creationTime=-1)),
     "a content's handle changed": Change(
-        content(), status(snapshotHandle="snap-2"), status={"snapshotHandle": "snap-1"}
+        content(), status(snapshotHandle="snap-2"), before=(status(snapshotHandle="snap-1"),)
     ),
     "a content's error": Change(content(), status(error={"time": "2024-01-01T00:00:00Z", "message": "it broke"})),
-    "a content's error removed": Change(content(), status(error=None), status={"error": {"message": "it broke"}}),
+    "a content's error removed": Change(content(), status(error=None), before=(status(error={"message": "it broke"}),)),
     "a content's error at a fraction of a second": Change(
         content(), status(error={"time": "2024-01-01T00:00:00.123456Z"})
     ),
@@ -406,7 +381,7 @@ ACCEPTED_CHANGES: dict[str, Change] = {
     "a snapshot's content changed": Change(
         snapshot(),
         status(boundVolumeSnapshotContentName="other"),
-        status={"boundVolumeSnapshotContentName": "content"},
+        before=(status(boundVolumeSnapshotContentName="content"),),
     ),
     "a snapshot's group": Change(snapshot(), status(volumeGroupSnapshotName="group")),
 }
@@ -429,16 +404,9 @@ async def test_is_accepted_at_creation(api: Client, given: Json) -> None:
     assert (answer.status, answer.warnings) == (201, ())
 
 
-async def stored(api: Client, change: Change) -> Json:
-    created = (await api.create(collection_of(change.given), change.given)).ok()
-    if change.status is None:
-        return created
-    return (await api.merge(f"{path_of(change.given)}/status", {"status": change.status})).ok()
-
-
 @pytest.mark.parametrize("change", REFUSED_CHANGES.values(), ids=REFUSED_CHANGES.keys())
 async def test_change_is_refused(api: Client, change: Change) -> None:
-    before = await stored(api, change)
+    before = await change.prepare(api)
     answer = await api.merge(change.path, change.patch)
     assert (answer.status, answer.reason) == (422, "Invalid")
     assert change.field in answer.causes, answer
@@ -450,7 +418,7 @@ async def test_change_is_refused(api: Client, change: Change) -> None:
 
 @pytest.mark.parametrize("change", ACCEPTED_CHANGES.values(), ids=ACCEPTED_CHANGES.keys())
 async def test_change_is_accepted(api: Client, change: Change) -> None:
-    await stored(api, change)
+    await change.prepare(api)
     answer = await api.merge(change.path, change.patch, fieldValidation="Strict")
     assert (answer.status, answer.warnings) == (200, ())
     assert (await api.get(path_of(change.given))).ok() == answer.body

@@ -1,7 +1,8 @@
 """Objects of a kind in its several versions.
 
-An object is stored in the storage version of its kind and served in the version that is asked for. Between the
-versions of a kind with strategy `None` only `apiVersion` differs; a webhook would be asked here.
+An object is stored in the storage version of its kind, as that was when it was written last, and served in the
+version that is asked for. With strategy `None` the versions of a kind differ in `apiVersion` alone, and in what their
+schemas know; a webhook would be asked here.
 """
 
 import msgspec
@@ -22,17 +23,17 @@ def converted(obj: Json, kind: Kind, version: Version) -> Json:
 
 def served(stored: Stored, kind: Kind, version: Version) -> Json:
     """The stored object in a version of its kind; not to be changed."""
-    if version.name == kind.storage_version:
+    if stored.object["apiVersion"] == kind.api_version(version.name):
         return stored.object
     return converted(stored.fresh(), kind, version)
 
 
 def encoded(stored: Stored, kind: Kind, version: Version) -> bytes:
     """The JSON of the stored object in a version of its kind, encoded once."""
-    if version.name == kind.storage_version:
+    if stored.object["apiVersion"] == kind.api_version(version.name):
         return stored.encoded
-    known = stored.encoded_as.get(version.name)
+    known = stored.encoded_as.get(version)
     if known is None:
         known = msgspec.json.encode(served(stored, kind, version))
-        stored.encoded_as[version.name] = known
+        stored.encoded_as[version] = known
     return known

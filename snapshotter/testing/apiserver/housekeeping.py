@@ -103,12 +103,13 @@ class Housekeeping:
             self._registry.finish(target, _without_owners(stored, gone))
 
     def _is_gone(self, owner: Json) -> bool:
-        """Owners of kinds that are not served count as being there."""
+        """Owners of kinds and versions that are not served count as being there."""
         return owner["uid"] not in self._places and self._is_served(owner["apiVersion"], owner["kind"])
 
     def _is_served(self, api_version: str, kind: str) -> bool:
-        group = api_version.rpartition("/")[0]
-        return self._registry.catalogue.of_kind(group, kind) is not None
+        group, _, version = api_version.rpartition("/")
+        found = self._registry.catalogue.of_kind(group, kind)
+        return found is not None and version in (each.name for each in found.served_versions())
 
     def _finish(self, target: Target, stored: Stored) -> None:
         """Do what a terminating object waits for, and let go of it once that is done."""

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, cast
 
+import msgspec
 import yaml
 
 from snapshotter.testing.apiserver.schema import Node, compile_schema
@@ -172,7 +173,7 @@ def _version(spec: Mapping[str, Any], version: Mapping[str, Any]) -> Version:
         name=version["name"],
         served=bool(version.get("served")),
         source=source,
-        node=compile_schema(with_object_members(source)),
+        node=_compiled(source),
         columns=tuple(_column(column) for column in version.get("additionalPrinterColumns", ())) or (_AGE,),
         selectable_fields=frozenset(
             column["jsonPath"].removeprefix(".") for column in version.get("selectableFields", ())
@@ -212,6 +213,16 @@ def _deprecation(spec: Mapping[str, Any], version: Mapping[str, Any]) -> str | N
     return version.get("deprecationWarning") or usual
 
 
+def _compiled(source: Mapping[str, Any]) -> Node:
+    return _compiled_once(msgspec.json.encode(with_object_members(source)))
+
+
+@lru_cache(maxsize=256)
+def _compiled_once(source: bytes) -> Node:
+    """Versions share their schemas, and so do the servers that one process starts one after another."""
+    return compile_schema(msgspec.json.decode(source))
+
+
 def with_object_members(source: Mapping[str, Any]) -> Json:
     """The schema with the members that every object has."""
     members = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": metadata_schema()}
@@ -246,7 +257,7 @@ def _builtin(source: Mapping[str, Any]) -> Kind:
         name=source["version"],
         served=True,
         source=schema,
-        node=compile_schema(with_object_members(schema)),
+        node=_compiled(schema),
         columns=tuple(_column(column) for column in source.get("columns", ())) or (_AGE,),
         selectable_fields=frozenset(source.get("selectableFields", ())),
         has_status=bool(source.get("hasStatus")),

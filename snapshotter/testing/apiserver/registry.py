@@ -22,7 +22,7 @@ from snapshotter.testing.apiserver.checks import (
 )
 from snapshotter.testing.apiserver.conversion import converted, served
 from snapshotter.testing.apiserver.decoding import DecodeError, check_identity, complete
-from snapshotter.testing.apiserver.json_tree import same
+from snapshotter.testing.apiserver.json_tree import copied, same
 from snapshotter.testing.apiserver.kinds import Catalogue, Version
 from snapshotter.testing.apiserver.metadata import (
     broken_metadata,
@@ -93,8 +93,7 @@ class Registry:
         self._validate(named, body, None, options)
         if (there := self.store.get(kind.key, named.key)) is not None:
             raise already_exists(named.subject, is_terminating=is_terminating(there.object))
-        obj = converted(body, kind, kind.storage)
-        return Outcome(self._put(named, obj, dry_run=options.dry_run), created=True)
+        return Outcome(self._put(named, body, dry_run=options.dry_run), created=True)
 
     def update(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
         """Put the object in the place of the one that is there."""
@@ -125,7 +124,7 @@ class Registry:
         """Delete the object, or mark it as terminating while finalizers hold it."""
         old = self.read(target)
         check_preconditions(target, old, options)
-        obj = old.fresh()
+        obj = converted(old.fresh(), target.kind, target.version)
         metadata = obj["metadata"]
         if is_terminating(obj):
             return Outcome(old)
@@ -217,13 +216,12 @@ class Registry:
         builtin.prepare_update(target.kind, body, earlier)
         if target.kind.keeps_generation and _is_new_generation(target.version, body, earlier):
             metadata["generation"] += 1
-        if _is_unchanged(body, earlier):
+        if _is_unchanged(body, earlier) and _is_stored_whole(target, earlier, old):
             return Outcome(old)
         self._validate(target, body, earlier, options)
-        obj = converted(body, target.kind, target.kind.storage)
-        if is_terminating(obj) and not builtin.is_held(target.kind, obj):
-            return self._release(target, obj, old, options)
-        return Outcome(self._put(target, obj, dry_run=options.dry_run))
+        if is_terminating(body) and not builtin.is_held(target.kind, body):
+            return self._release(target, body, old, options)
+        return Outcome(self._put(target, body, dry_run=options.dry_run))
 
     def _release(self, target: Target, obj: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Remove an object whose last finalizer went. The writer gets it at the version that it had before."""
@@ -290,6 +288,8 @@ class Registry:
         return self._patched(target, body, old, options)
 
     def _put(self, target: Target, obj: Json, *, dry_run: bool) -> Stored:
+        """Store the object, which is in some version of its kind, in the one that is stored."""
+        obj = converted(obj, target.kind, target.kind.storage)
         if dry_run:
             old = self.store.get(target.kind.key, target.key)
             if old is not None:
@@ -339,6 +339,13 @@ def _is_new_generation(version: Version, body: Json, earlier: Json) -> bool:
         {name: value for name, value in body.items() if name not in ignored},
         {name: value for name, value in earlier.items() if name not in ignored},
     )
+
+
+def _is_stored_whole(target: Target, earlier: Json, old: Stored) -> bool:
+    """Whether nothing is lost or changed when what the client's version knows of the object is stored again."""
+    if earlier is old.object:
+        return True
+    return same(converted(copied(earlier), target.kind, target.kind.storage), old.object)
 
 
 def _is_unchanged(body: Json, earlier: Json) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -189,14 +190,17 @@ class ApiServer:
         return json_response({})
 
     def _follow_definitions(self, resource: Resource, change: Change) -> None:
-        """Serve the kinds that are defined, and no others."""
+        """Serve the kinds that are defined, as they are defined, and no others."""
         if resource != _DEFINITIONS:
             return
-        kind = from_definition(change.new.object)
-        if change.type != "DELETED":
-            self._catalogue.add(kind)
+        definition = change.new.object
+        kind = from_definition(definition)
+        if change.type == "DELETED":
+            self._catalogue.remove(kind.key)
+        elif change.old is not None and change.old.object["spec"] == definition["spec"]:
             return
-        self._catalogue.remove(kind.key)
+        else:
+            self._catalogue.add(kind)
         for watch in self._watches.everyone(kind.key):
             watch.end()
 
@@ -214,8 +218,12 @@ def shipped_crds() -> Path:
 
 def definitions_in(directory: Path) -> "list[Json]":
     """The CustomResourceDefinitions in the YAML files of a directory."""
+    documents = [document for path in sorted(directory.glob("*.y*ml")) for document in _parsed(path.read_text())]
+    return [copied(item) for item in documents if item and item.get("kind") == "CustomResourceDefinition"]
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> "list[Any]":
+    """The documents of a YAML text. One process starts many servers with the same definitions."""
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    documents = [
-        document for path in sorted(directory.glob("*.y*ml")) for document in yaml.load_all(path.read_text(), loader)
-    ]
-    return [item for item in documents if item and item.get("kind") == "CustomResourceDefinition"]
+    return list(yaml.load_all(text, loader))

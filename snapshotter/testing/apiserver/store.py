@@ -5,7 +5,7 @@ an object takes a `fresh()` copy.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -30,12 +30,12 @@ class Expired(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """An object as it is at one version, in the storage version of its kind."""
+    """An object as it is at one version, in the form that it is stored in."""
 
     key: Key
     version: int
     object: Json
-    encoded_as: dict[str, bytes] = field(default_factory=dict)
+    encoded_as: dict[Hashable, bytes] = field(default_factory=dict)
     """Its JSON in other versions of its kind, for who serves it; filled as they are asked for."""
 
     @cached_property
