@@ -29,17 +29,18 @@ class _Computed(Collector):
     """Gauges whose values are asked for when the page is read."""
 
     def __init__(self) -> None:
-        self._gauges: list[tuple[str, str, dict[str, str], Callable[[], float]]] = []
+        self._gauges: dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str], Callable[[], float]]] = {}
 
     def add(self, name: str, text: str, labels: dict[str, str], value: Callable[[], float]) -> None:
-        self._gauges.append((name, text, labels, value))
+        """A gauge with the same name and labels takes the place of an earlier one."""
+        self._gauges[name, tuple(labels.values())] = (text, labels, value)
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> list[Metric]:
         families: dict[str, GaugeMetricFamily] = {}
-        for name, text, labels, value in self._gauges:
+        for (name, _), (text, labels, value) in self._gauges.items():
             family = families.setdefault(name, GaugeMetricFamily(name, text, labels=list(labels)))
             family.add_metric(list(labels.values()), value())
         return list(families.values())

@@ -8,6 +8,10 @@ from typing import Final
 SNAPSHOT_GROUP: Final = "snapshot.storage.k8s.io"
 SNAPSHOT_VERSION: Final = "v1"
 
+GROUP_SNAPSHOT_GROUP: Final = "groupsnapshot.storage.k8s.io"
+GROUP_SNAPSHOT_VERSIONS: Final = ("v1", "v1beta2")
+"""The versions that we speak, the preferred one first. They have the same fields."""
+
 # Annotations of VolumeSnapshotContent. Of the two marks only the key's presence means something.
 BEING_CREATED: Final = "snapshot.storage.kubernetes.io/volumesnapshot-being-created"
 BEING_DELETED: Final = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted"
@@ -16,7 +20,15 @@ DELETION_SECRET_NAMESPACE: Final = "snapshot.storage.kubernetes.io/deletion-secr
 # The domain of this one really is k8s.io: it marks a member of a group and carries the group's handle.
 MEMBER_OF_GROUP: Final = "groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle"
 
+# Annotations of VolumeGroupSnapshotContent.
+GROUP_BEING_CREATED: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-being-created"
+GROUP_BEING_DELETED: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-being-deleted"
+GROUP_DELETION_SECRET_NAME: Final = "groupsnapshot.storage.kubernetes.io/deletion-secret-name"
+GROUP_DELETION_SECRET_NAMESPACE: Final = "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace"
+
 CONTENT_FINALIZER: Final = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
+
+GROUP_CONTENT_FINALIZER: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsnapshotcontent-bound-protection"
 
 MARK: Final = "yes"
 """The value that a being-created mark is written with."""
@@ -25,6 +37,8 @@ MARK: Final = "yes"
 RESERVED_PREFIX: Final = "csi.storage.k8s.io/"
 LIST_SECRET_NAME: Final = "csi.storage.k8s.io/snapshotter-list-secret-name"
 LIST_SECRET_NAMESPACE: Final = "csi.storage.k8s.io/snapshotter-list-secret-namespace"
+GROUP_GET_SECRET_NAME: Final = "csi.storage.k8s.io/group-snapshotter-get-secret-name"
+GROUP_GET_SECRET_NAMESPACE: Final = "csi.storage.k8s.io/group-snapshotter-get-secret-namespace"
 RESERVED_PARAMETERS: Final = frozenset(
     {
         "csi.storage.k8s.io/snapshotter-secret-name",
@@ -33,8 +47,8 @@ RESERVED_PARAMETERS: Final = frozenset(
         LIST_SECRET_NAMESPACE,
         "csi.storage.k8s.io/group-snapshotter-secret-name",
         "csi.storage.k8s.io/group-snapshotter-secret-namespace",
-        "csi.storage.k8s.io/group-snapshotter-get-secret-name",
-        "csi.storage.k8s.io/group-snapshotter-get-secret-namespace",
+        GROUP_GET_SECRET_NAME,
+        GROUP_GET_SECRET_NAMESPACE,
     }
 )
 
@@ -43,14 +57,22 @@ METADATA_SNAPSHOT_NAME: Final = "csi.storage.k8s.io/volumesnapshot/name"
 METADATA_SNAPSHOT_NAMESPACE: Final = "csi.storage.k8s.io/volumesnapshot/namespace"
 METADATA_CONTENT_NAME: Final = "csi.storage.k8s.io/volumesnapshotcontent/name"
 
+METADATA_GROUP_SNAPSHOT_NAME: Final = "csi.storage.k8s.io/volumegroupsnapshot/name"
+METADATA_GROUP_SNAPSHOT_NAMESPACE: Final = "csi.storage.k8s.io/volumegroupsnapshot/namespace"
+METADATA_GROUP_CONTENT_NAME: Final = "csi.storage.k8s.io/volumegroupsnapshotcontent/name"
+
 # Event reasons.
 CREATION_FAILED: Final = "SnapshotCreationFailed"
 CHECK_FAILED: Final = "SnapshotContentCheckandUpdateFailed"
 DELETE_FAILED: Final = "SnapshotDeleteError"
 DELETE_PENDING: Final = "SnapshotDeletePending"
+GROUP_CREATION_FAILED: Final = "GroupSnapshotCreationFailed"
+GROUP_CHECK_FAILED: Final = "GroupSnapshotContentCheckandUpdateFailed"
+GROUP_DELETE_FAILED: Final = "GroupSnapshotDeleteError"
 
 STRIPPED: Final = "***stripped***"
 """What stands in logs and texts in the place of a secret."""
 
 CONTENT_QUEUE: Final = "csi-snapshotter-content"
-"""The work queue's name in metrics."""
+GROUP_CONTENT_QUEUE: Final = "csi-snapshotter-groupsnapshotcontent"
+"""The work queues' names in metrics."""

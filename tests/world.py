@@ -23,6 +23,7 @@ from snapshotter.settings import (
     WorkSettings,
 )
 from snapshotter.sidecar import app
+from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.faults import Fault
@@ -65,15 +66,15 @@ class World:
         return replace(usual, **changes)
 
     @asynccontextmanager
-    async def sidecar(self, **changes: Any) -> AsyncIterator[app.Sidecar]:
+    async def sidecar(self, **changes: Any) -> AsyncIterator[Sidecar]:
         """The sidecar at work in this process; left, it stops as it would on SIGTERM."""
         async with app.started(self.settings(**changes)) as sidecar:
-            stop = app.Shutdown()
-            work = asyncio.create_task(sidecar.work(stop), name="sidecar under test")
+            end = asyncio.Event()
+            work = asyncio.create_task(sidecar.work(end.wait), name="sidecar under test")
             try:
                 yield sidecar
             finally:
-                stop.request()
+                end.set()
                 await work
 
     async def until(self, condition: Callable[[], object], *, seconds: float = 20.0) -> None:

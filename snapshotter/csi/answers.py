@@ -1,15 +1,19 @@
 """The driver's answers as our types; what cannot be is refused with a clear text and never trusted."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from csi_proto import csi_pb2
-from snapshotter.model.snapshot import BadAnswer, Capabilities, Snapshot
+from snapshotter.model.snapshot import BadAnswer, Capabilities, GroupSnapshot, Snapshot
 
 log = structlog.get_logger(__name__)
 
 _INT64_MAX = 2**63 - 1
+
+MOST_SHOWN = 5
+"""Names that a complaint about an answer shows."""
 
 
 def snapshot_from(message: csi_pb2.Snapshot, *, call: str, volume: str | None = None) -> Snapshot:
@@ -31,6 +35,57 @@ def snapshot_from(message: csi_pb2.Snapshot, *, call: str, volume: str | None = 
     )
 
 
+def group_from(
+    message: csi_pb2.VolumeGroupSnapshot,
+    *,
+    call: str,
+    volumes: Sequence[str] = (),
+    members: Sequence[str] = (),
+) -> GroupSnapshot:
+    """A group, of which the volumes or the members that were asked for are known.
+
+    Raises `BadAnswer` for ids that are missing, members that are missing, doubled or foreign, and for members that say
+    that they belong to another group.
+    """
+    if not message.group_snapshot_id:
+        raise BadAnswer(f"the driver answered {call} with a group without an id")
+    found = tuple(snapshot_from(member, call=call) for member in message.snapshots)
+    for member in found:
+        if member.group_handle not in (None, message.group_snapshot_id):
+            raise BadAnswer(
+                f'the driver answered {call} with group "{message.group_snapshot_id}" and a member "{member.handle}" '
+                f'of group "{member.group_handle}"'
+            )
+    handles = [member.handle for member in found]
+    _require_same("snapshots", handles, members or handles, call)
+    if volumes:
+        _require_same("volumes", [member.volume or "" for member in found], volumes, call)
+    return GroupSnapshot(
+        handle=message.group_snapshot_id,
+        ready=message.ready_to_use,
+        members=found,
+        created_at_ns=_creation_time(message),
+    )
+
+
+def _require_same(what: str, given: Sequence[str], asked: Sequence[str], call: str) -> None:
+    """Raise `BadAnswer` unless the answer holds exactly what was asked for, each once."""
+    here, wanted = set(given), set(asked)
+    wrong = {
+        "without": [item for item in asked if item not in here],
+        "with foreign": [item for item in dict.fromkeys(given) if item not in wanted],
+        "with doubled": [item for item, count in Counter(given).items() if count > 1],
+    }
+    complaints = [f"{how} {what} {_few(items)}" for how, items in wrong.items() if items]
+    if complaints:
+        raise BadAnswer(f"the driver answered {call} {', '.join(complaints)}")
+
+
+def _few(items: Sequence[str]) -> str:
+    shown = ", ".join(f'"{item}"' for item in items[:MOST_SHOWN])
+    return shown if len(items) <= MOST_SHOWN else f"{shown} and {len(items) - MOST_SHOWN} more"
+
+
 def capabilities_from(answer: csi_pb2.ControllerGetCapabilitiesResponse) -> Capabilities:
     kinds = csi_pb2.ControllerServiceCapability.RPC
     announced = {entry.rpc.type for entry in answer.capabilities if entry.HasField("rpc")}
@@ -39,6 +94,12 @@ def capabilities_from(answer: csi_pb2.ControllerGetCapabilitiesResponse) -> Capa
         list_snapshots=kinds.LIST_SNAPSHOTS in announced,
         get_snapshot=kinds.GET_SNAPSHOT in announced,
     )
+
+
+def has_groups(answer: csi_pb2.GroupControllerGetCapabilitiesResponse) -> bool:
+    """Whether the driver creates, deletes and looks up group snapshots."""
+    wanted = csi_pb2.GroupControllerServiceCapability.RPC.CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT
+    return any(entry.HasField("rpc") and entry.rpc.type == wanted for entry in answer.capabilities)
 
 
 def entry_of(entries: Iterable[csi_pb2.ListSnapshotsResponse.Entry], handle: str) -> Snapshot | None:
@@ -56,7 +117,7 @@ def _size(message: csi_pb2.Snapshot) -> int | None:
     return message.size_bytes or None
 
 
-def _creation_time(message: csi_pb2.Snapshot) -> int | None:
+def _creation_time(message: csi_pb2.Snapshot | csi_pb2.VolumeGroupSnapshot) -> int | None:
     """Nanoseconds since the epoch. Drivers that leave the time out often send the epoch itself."""
     if not message.HasField("creation_time"):
         return None

@@ -1,17 +1,17 @@
 """The CSI driver beside us: who it is, what it can do, and its snapshots. Survives the driver's restarts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from csi_proto import csi_pb2, csi_pb2_grpc
-from snapshotter.csi.answers import capabilities_from, entry_of, snapshot_from
+from snapshotter.csi.answers import capabilities_from, entry_of, group_from, has_groups, snapshot_from
 from snapshotter.csi.channel import Budget, Channel, open_channel
 from snapshotter.metrics import Metrics
-from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway, Snapshot
+from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway, GroupSnapshot, Snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +33,14 @@ class Identity:
 class Driver:
     """Calls to the driver. Each raises `CsiError`; `DriverAway` when the call was not even sent."""
 
-    def __init__(self, channel: Channel, metrics: Metrics, *, timeout: float) -> None:
+    def __init__(self, channel: Channel, metrics: Metrics, *, timeout: float, want_groups: bool) -> None:
         self._channel = channel
         self._metrics = metrics
         self._timeout = timeout
         self._identity_stub = csi_pb2_grpc.IdentityStub(channel.grpc)
         self._controller = csi_pb2_grpc.ControllerStub(channel.grpc)
+        self._groups = csi_pb2_grpc.GroupControllerStub(channel.grpc)
+        self._want_groups = want_groups
         self._known: Identity | None = None
         self._away: str | None = "the driver has not been reached yet"
         metrics.driver_connected.set(0)
@@ -112,7 +114,22 @@ class Driver:
             csi_pb2.ControllerGetCapabilitiesRequest(),
             timeout=self._timeout,
         )
-        return capabilities_from(answer)
+        found = capabilities_from(answer)
+        return replace(found, groups=await self._can_do_groups()) if self._want_groups else found
+
+    async def _can_do_groups(self) -> bool:
+        """Ask the group controller. A driver that does not answer has none, whatever the reason."""
+        try:
+            answer = await self._channel.call(
+                self._groups.GroupControllerGetCapabilities,
+                "/csi.v1.GroupController/GroupControllerGetCapabilities",
+                csi_pb2.GroupControllerGetCapabilitiesRequest(),
+                timeout=self._timeout,
+            )
+        except CsiError as error:
+            log.info("driver has no group controller", reason=str(error))
+            return False
+        return has_groups(answer)
 
     async def meet(self) -> Identity:
         """Ask who the driver is, wait until it is ready, ask what it can do; then calls may be sent.
@@ -231,9 +248,67 @@ class Driver:
             token = answer.next_token
         raise BadAnswer(f"the driver's ListSnapshots did not come to an end within {MOST_PAGES} pages")
 
+    async def create_group_snapshot(
+        self, name: str, volumes: Sequence[str], parameters: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> GroupSnapshot:
+        """Cut volumes at one instant. The same name and volumes give the same group again, ready or not."""
+        self.require()
+        answer = await self._channel.call(
+            self._groups.CreateVolumeGroupSnapshot,
+            "/csi.v1.GroupController/CreateVolumeGroupSnapshot",
+            csi_pb2.CreateVolumeGroupSnapshotRequest(
+                name=name, source_volume_ids=volumes, secrets=secrets, parameters=parameters
+            ),
+            timeout=self._timeout,
+            secrets=secrets,
+        )
+        if not answer.HasField("group_snapshot"):
+            raise BadAnswer("the driver answered CreateVolumeGroupSnapshot without a group")
+        return group_from(answer.group_snapshot, call="CreateVolumeGroupSnapshot", volumes=volumes)
+
+    async def delete_group_snapshot(self, handle: str, members: Sequence[str], secrets: Mapping[str, str]) -> None:
+        """Delete a group with its members; one that does not exist is deleted."""
+        self.require()
+        try:
+            await self._channel.call(
+                self._groups.DeleteVolumeGroupSnapshot,
+                "/csi.v1.GroupController/DeleteVolumeGroupSnapshot",
+                csi_pb2.DeleteVolumeGroupSnapshotRequest(
+                    group_snapshot_id=handle, snapshot_ids=members, secrets=secrets
+                ),
+                timeout=self._timeout,
+                secrets=secrets,
+            )
+        except CsiError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+
+    async def find_group_snapshot(
+        self, handle: str, members: Sequence[str], secrets: Mapping[str, str]
+    ) -> GroupSnapshot:
+        """Look up a group with these members."""
+        self.require()
+        answer = await self._channel.call(
+            self._groups.GetVolumeGroupSnapshot,
+            "/csi.v1.GroupController/GetVolumeGroupSnapshot",
+            csi_pb2.GetVolumeGroupSnapshotRequest(group_snapshot_id=handle, snapshot_ids=members, secrets=secrets),
+            timeout=self._timeout,
+            secrets=secrets,
+        )
+        if not answer.HasField("group_snapshot"):
+            raise BadAnswer("the driver answered GetVolumeGroupSnapshot without a group")
+        found = group_from(answer.group_snapshot, call="GetVolumeGroupSnapshot", members=members)
+        if found.handle != handle:
+            raise BadAnswer(
+                f'the driver answered GetVolumeGroupSnapshot with group "{found.handle}" instead of "{handle}"'
+            )
+        return found
+
 
 @asynccontextmanager
-async def open_driver(address: str, metrics: Metrics, *, timeout: float, log_payloads: bool) -> AsyncIterator[Driver]:
-    """The driver behind `--csi-address`. Raises `BadAddress`."""
+async def open_driver(
+    address: str, metrics: Metrics, *, timeout: float, log_payloads: bool, want_groups: bool = False
+) -> AsyncIterator[Driver]:
+    """The driver behind `--csi-address`; `want_groups`: ask it about groups as well. Raises `BadAddress`."""
     async with open_channel(address, metrics, log_payloads=log_payloads) as channel:
-        yield Driver(channel, metrics, timeout=timeout)
+        yield Driver(channel, metrics, timeout=timeout, want_groups=want_groups)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from snapshotter import names
 from snapshotter.model.content import Content, SnapshotClass
-from snapshotter.names import SNAPSHOT_GROUP, SNAPSHOT_VERSION
+from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
+from snapshotter.names import GROUP_SNAPSHOT_GROUP, SNAPSHOT_GROUP, SNAPSHOT_VERSION
 
 T = TypeVar("T")
 
@@ -19,8 +19,6 @@ class Kind(Generic[T]):
     plural: str
     name: str
     type: type[T]
-    delete_pending: str = names.DELETE_PENDING
-    """The reason of the event that says what a deletion waits for."""
 
     @property
     def path(self) -> str:
@@ -33,3 +31,17 @@ class Kind(Generic[T]):
 
 CONTENT = Kind(SNAPSHOT_GROUP, SNAPSHOT_VERSION, "volumesnapshotcontents", "VolumeSnapshotContent", Content)
 SNAPSHOT_CLASS = Kind(SNAPSHOT_GROUP, SNAPSHOT_VERSION, "volumesnapshotclasses", "VolumeSnapshotClass", SnapshotClass)
+
+
+def group_content(version: str) -> Kind[GroupContent]:
+    """Group contents in one of the versions that we speak."""
+    return Kind(
+        GROUP_SNAPSHOT_GROUP, version, "volumegroupsnapshotcontents", "VolumeGroupSnapshotContent", GroupContent
+    )
+
+
+def group_class(version: str) -> Kind[GroupSnapshotClass]:
+    """Group classes in one of the versions that we speak."""
+    return Kind(
+        GROUP_SNAPSHOT_GROUP, version, "volumegroupsnapshotclasses", "VolumeGroupSnapshotClass", GroupSnapshotClass
+    )

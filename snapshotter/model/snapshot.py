@@ -17,12 +17,24 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupSnapshot:
+    """Snapshots of several volumes, cut at one instant. None: the driver did not say."""
+
+    handle: str
+    ready: bool
+    members: tuple[Snapshot, ...]
+    created_at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The parts of the Controller service that matter to snapshots."""
+    """What of the driver's services matters to snapshots."""
 
     create_delete_snapshot: bool = False
     list_snapshots: bool = False
     get_snapshot: bool = False
+    groups: bool = False
+    """Creates, deletes and looks up group snapshots."""
 
     @property
     def can_look_up(self) -> bool:

@@ -54,6 +54,16 @@ def list_secret(parameters: Mapping[str, str], content: AnyContent) -> SecretRef
     )
 
 
+def group_get_secret(parameters: Mapping[str, str], content: AnyContent) -> SecretRef | Problem | None:
+    """The Secret that a class names for GetVolumeGroupSnapshot; None when it names none."""
+    return _secret_from_parameters(
+        parameters,
+        name_key=names.GROUP_GET_SECRET_NAME,
+        namespace_key=names.GROUP_GET_SECRET_NAMESPACE,
+        tokens={"volumegroupsnapshotcontent.name": content.name},
+    )
+
+
 def _secret_from_parameters(
     parameters: Mapping[str, str], *, name_key: str, namespace_key: str, tokens: Mapping[str, str]
 ) -> SecretRef | Problem | None:

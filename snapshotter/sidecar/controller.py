@@ -18,7 +18,8 @@ from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.secrets import NO_CREDENTIALS, Credentials, Secrets
 from snapshotter.model.lifecycle import AnyClass, AnyContent
-from snapshotter.model.snapshot import Code, CsiError, DriverAway
+from snapshotter.model.snapshot import Code, CsiError, DriverAway, GroupSnapshot, Snapshot
+from snapshotter.names import DELETE_PENDING
 from snapshotter.plan import failure
 from snapshotter.plan.lifecycle import Lane, Plan, Settle, Terms, Unmark, Wait, waits_for_controller
 from snapshotter.plan.secrets import SecretRef
@@ -34,7 +35,7 @@ A = TypeVar("A")
 
 log = structlog.get_logger(__name__)
 
-R = TypeVar("R")
+R = TypeVar("R", Snapshot, GroupSnapshot)
 
 REMIND_SECONDS = 600.0
 """An event about a blocked deletion is repeated after this time: events do not last, the deletion may."""
@@ -178,12 +179,12 @@ class Controller(ABC, Generic[C, K, A]):
             return
         async with self._contents.marked(content) as marked:
             answer = await _settling(call, without_class)
-            log.info("cut", answer=answer)
+            log.info("cut", handle=answer.handle, ready=answer.ready)
             try:
                 await record(marked, answer)
             except NotFound:
                 # Somebody took our finalizer away by force, or the API server is starting.
-                log.error("content is not found any more, its snapshot is on the storage", answer=answer)  # noqa: TRY400
+                log.error("content is not found any more, its snapshot is on the storage", handle=answer.handle)  # noqa: TRY400
                 raise
 
     async def _settle_deletion(self, content: C, change: StatusPatch | None) -> None:
@@ -244,7 +245,7 @@ class Controller(ABC, Generic[C, K, A]):
             self._told_blockers[content.name] = _Told(blocker, now)
             log.info("deletion is blocked", blocker=blocker)
             text = f"the deletion waits: {blocker}"
-            self._events.tell(self._kind, content.metadata, "Warning", self._kind.delete_pending, text)
+            self._events.tell(self._kind, content.metadata, "Warning", DELETE_PENDING, text)
 
     def _planned_otherwise(self, name: str, action: A) -> bool:
         """Whether something else than this action is to be done by now."""

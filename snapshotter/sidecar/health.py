@@ -8,8 +8,7 @@ from typing import Any
 
 from snapshotter.csi.driver import Driver
 from snapshotter.metrics import CONTENT_STATES, Metrics
-from snapshotter.model.content import Content
-from snapshotter.names import CONTENT_QUEUE
+from snapshotter.model.lifecycle import AnyContent
 from snapshotter.runtime.informer import Informer
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workqueue import WorkQueue
@@ -31,6 +30,9 @@ class Health:
 
     def watch(self, informer: Informer[Any]) -> None:
         self._informers.append(informer)
+
+    def unwatch(self, informer: Informer[Any]) -> None:
+        self._informers.remove(informer)
 
     def alive(self) -> list[str]:
         """What a restart of the process might mend."""
@@ -56,9 +58,15 @@ class Health:
         return asyncio.get_running_loop().time() - self._started if age is None else age
 
 
-def expose(metrics: Metrics, queue: WorkQueue[str], store: Store[Content], informers: Iterable[Informer[Any]]) -> None:
-    """Add the gauges that are computed when the metrics are read."""
-    name = CONTENT_QUEUE
+def expose(
+    metrics: Metrics,
+    name: str,
+    kind: str,
+    queue: WorkQueue[str],
+    store: Store[Any],
+    informers: Iterable[Informer[Any]],
+) -> None:
+    """Add the gauges that are computed when the metrics are read, of a queue of this name and contents of this kind."""
     metrics.watch_gauge("workqueue_depth", "Keys that wait for a worker.", queue.depth, name=name)
     metrics.watch_gauge(
         "workqueue_unfinished_work_seconds",
@@ -77,7 +85,7 @@ def expose(metrics: Metrics, queue: WorkQueue[str], store: Store[Content], infor
             "snapshotter_contents",
             "Contents of this driver by what their status says.",
             partial(_count, store, state),
-            kind="VolumeSnapshotContent",
+            kind=kind,
             state=state,
         )
     for informer in informers:
@@ -89,7 +97,7 @@ def expose(metrics: Metrics, queue: WorkQueue[str], store: Store[Content], infor
         )
 
 
-def _count(store: Store[Content], state: str) -> float:
+def _count(store: Store[Any], state: str) -> float:
     return content_states(store)[state]
 
 
@@ -98,12 +106,12 @@ def _watch_age(informer: Informer[Any]) -> float:
     return -1.0 if age is None else age
 
 
-def content_states(contents: Iterable[Content]) -> Counter[str]:
+def content_states(contents: Iterable[AnyContent]) -> Counter[str]:
     """The number of contents in each of `CONTENT_STATES`."""
     return Counter(_state(content) for content in contents)
 
 
-def _state(content: Content) -> str:
+def _state(content: AnyContent) -> str:
     if content.deleting:
         return "deleting"
     if content.status.error is not None:

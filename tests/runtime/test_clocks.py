@@ -9,7 +9,7 @@ import pytest
 from snapshotter.runtime.workers import ReconcileError, Requeue, Workers
 from snapshotter.runtime.workqueue import Backoff, Retry, WorkQueue
 from snapshotter.settings import WorkSettings
-from snapshotter.sidecar.app import READINESS
+from snapshotter.sidecar.part import READINESS
 from tests.runtime.virtual import now
 
 pytestmark = pytest.mark.looptime

@@ -10,6 +10,8 @@ from snapshotter.settings import SnapshotSettings
 from snapshotter.testing.faults import Fault
 from tests.world import CONTENT_PATH, World, make_world
 
+INTRODUCTION = ["GetPluginInfo", "Probe", "ControllerGetCapabilities", "GroupControllerGetCapabilities"]
+
 
 async def test_promise_3_a_content_costs_one_call_and_three_requests_and_no_read(world: World) -> None:
     async with world.sidecar():
@@ -18,7 +20,7 @@ async def test_promise_3_a_content_costs_one_call_and_three_requests_and_no_read
     asked = [request for request in world.sidecar_requests() if "/one" in request]
     assert asked == ["PATCH /one", "PATCH /one/status", "PATCH /one"]
     methods = [call.method for call in world.driver.calls]
-    assert methods == ["GetPluginInfo", "Probe", "ControllerGetCapabilities", "CreateSnapshot"]
+    assert methods == [*INTRODUCTION, "CreateSnapshot"]
 
 
 async def test_the_status_tells_what_the_driver_made(world: World) -> None:

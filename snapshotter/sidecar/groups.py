@@ -1,0 +1,76 @@
+"""Group snapshots are worked at while the API server serves them: CRDs may come and go, and change their version."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from snapshotter.kube.connection import Connection
+from snapshotter.kube.discovery import served_versions
+from snapshotter.kube.errors import ApiError
+from snapshotter.names import GROUP_SNAPSHOT_GROUP, GROUP_SNAPSHOT_VERSIONS
+from snapshotter.sidecar.part import Part
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN_SECONDS = 10.0
+"""How often it is asked whether the CRDs have come or gone."""
+
+
+class Groups:
+    """Runs the part for groups in the version that is served, and none where there is none."""
+
+    def __init__(self, connection: Connection, make_part: Callable[[str], Part[Any, Any, Any]]) -> None:
+        self._connection = connection
+        self._make_part = make_part
+        self._part: Part[Any, Any, Any] | None = None
+        self._closed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow what is served, until closed and what is in hand is finished."""
+        version: str | None = None
+        async with asyncio.TaskGroup() as tasks:
+            while not self._closed.is_set():
+                served = await self._version(version)
+                if served != version:
+                    self._stop()
+                    version = served
+                    if version is not None:
+                        log.info("group snapshots are served", version=version)
+                        self._part = self._make_part(version)
+                        tasks.create_task(self._part.run(), name=f"groups {version}")
+                await self._pause()
+
+    async def _version(self, current: str | None) -> str | None:
+        """The version to speak. When the server does not say, things stay as they are."""
+        try:
+            served = await served_versions(self._connection, GROUP_SNAPSHOT_GROUP)
+        except ApiError as error:
+            log.warning("it is not known whether group snapshots are served", reason=str(error))
+            return current
+        return next((version for version in GROUP_SNAPSHOT_VERSIONS if version in served), None)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                await self._closed.wait()
+        except TimeoutError:
+            pass
+
+    def _stop(self) -> None:
+        if self._part is not None:
+            log.info("group snapshots are not served any more, or in another version")
+            self._part.close()
+            self._part = None
+
+    def close(self) -> None:
+        """Take nothing new in hand."""
+        self._closed.set()
+        if self._part is not None:
+            self._part.close()
+
+    def driver_returned(self) -> None:
+        """The driver is back, perhaps with other capabilities."""
+        if self._part is not None:
+            self._part.driver_returned()

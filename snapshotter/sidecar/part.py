@@ -1,0 +1,123 @@
+"""One kind of content at work: its stores, informers, queue, workers and controller, put together."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import structlog
+
+from snapshotter.kube.connection import Connection
+from snapshotter.kube.kinds import Kind
+from snapshotter.kube.objects import Objects
+from snapshotter.metrics import Metrics, QueueMetrics
+from snapshotter.model.lifecycle import AnyClass, AnyContent
+from snapshotter.plan.lifecycle import Lane, Plan, Terms
+from snapshotter.runtime.informer import Informer
+from snapshotter.runtime.store import Store
+from snapshotter.runtime.workers import Workers
+from snapshotter.runtime.workqueue import Backoff, WorkQueue
+from snapshotter.settings import KubeSettings, WorkSettings
+from snapshotter.sidecar.contents import Contents
+from snapshotter.sidecar.controller import Controller, Surroundings
+from snapshotter.sidecar.health import Health, expose
+from snapshotter.sidecar.wakeups import Wakeups
+
+C = TypeVar("C", bound=AnyContent)
+K = TypeVar("K", bound=AnyClass)
+A = TypeVar("A")
+
+log = structlog.get_logger(__name__)
+
+READINESS = Backoff(start=0.5, maximum=4.0, jitter=0.25)
+"""The clock of snapshots that are not ready yet: one that becomes ready is seen so within five seconds."""
+
+
+class Part(Generic[C, K, A]):
+    """Everything about one kind. `run` works until `close` is called and what is in hand is finished."""
+
+    def __init__(
+        self,
+        kind: Kind[C],
+        class_kind: Kind[K],
+        plan: Plan[C, K, A],
+        controller: type[Controller[C, K, A]],
+        *,
+        terms: Callable[[], Terms],
+        surroundings: Surroundings,
+        connection: Connection,
+        kube: KubeSettings,
+        work: WorkSettings,
+        metrics: Metrics,
+        health: Health,
+        queue_name: str,
+    ) -> None:
+        driver = terms().driver
+        self._terms = terms
+        self._health = health
+        self._resync_period = kube.resync_period
+        self._workers_per_lane = work.worker_threads
+        store: Store[C] = Store()
+        classes: Store[K] = Store()
+        objects = Objects(
+            connection,
+            kind,
+            metrics,
+            wanted=lambda content: content.spec.driver == driver,
+            field_selector=f"spec.driver={driver}",
+        )
+        self._controller = controller(
+            kind,
+            plan,
+            terms(),
+            store=store,
+            classes=classes,
+            contents=Contents(objects, store),
+            surroundings=surroundings,
+        )
+        self._queue = WorkQueue(
+            Lane,
+            self._controller.lane_of,
+            retries=Backoff(work.retry_start, work.retry_max),
+            polls=READINESS,
+            observer=QueueMetrics(metrics, queue_name),
+        )
+        self._wakeups = Wakeups(self._queue, store, self._controller)
+        self._workers = Workers(self._queue, Lane, work.worker_threads, self._controller.reconcile)
+        self._classes = Informer(
+            Objects(connection, class_kind, metrics), classes, self._wakeups.class_changed, what=class_kind.plural
+        )
+        self._contents = Informer(objects, store, self._wakeups.content_changed, what=kind.plural)
+        expose(metrics, queue_name, kind.name, self._queue, store, (self._classes, self._contents))
+
+    async def run(self) -> None:
+        """Keep up with the API server and work, until closed."""
+        informers = (self._classes, self._contents)
+        for informer in informers:
+            self._health.watch(informer)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._classes.run(), name=f"informer {self._classes.what}"),
+                    tasks.create_task(self._follow_contents(), name=f"informer {self._contents.what}"),
+                    tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
+                ]
+                await self._workers.run()
+                for task in background:
+                    task.cancel()
+        finally:
+            for informer in informers:
+                self._health.unwatch(informer)
+
+    async def _follow_contents(self) -> None:
+        # Only when the classes are known can be told what is to be done for a content.
+        await self._classes.synced.wait()
+        log.info("working", what=self._contents.what, workers=self._workers_per_lane)
+        await self._contents.run()
+
+    def close(self) -> None:
+        """Take nothing new in hand."""
+        self._queue.close()
+
+    def driver_returned(self) -> None:
+        """The driver is back, perhaps with other capabilities."""
+        self._wakeups.driver_returned(self._terms())

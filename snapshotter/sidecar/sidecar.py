@@ -1,0 +1,128 @@
+"""The sidecar at work: the parts for the kinds of contents, and what they share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from snapshotter.csi.driver import Driver
+from snapshotter.kube.connection import Connection
+from snapshotter.kube.events import Events
+from snapshotter.kube.kinds import CONTENT, SNAPSHOT_CLASS, group_class, group_content
+from snapshotter.kube.secrets import Secrets
+from snapshotter.metrics import Metrics
+from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
+from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE
+from snapshotter.plan import content
+from snapshotter.plan import group_content as groups_plan
+from snapshotter.plan.lifecycle import Naming, Terms
+from snapshotter.settings import SidecarSettings
+from snapshotter.sidecar.content import ContentController
+from snapshotter.sidecar.controller import Surroundings
+from snapshotter.sidecar.group_content import GroupContentController
+from snapshotter.sidecar.groups import Groups
+from snapshotter.sidecar.health import Health
+from snapshotter.sidecar.part import Part
+
+log = structlog.get_logger(__name__)
+
+LAST_EVENTS_SECONDS = 2.0
+"""How long events that have not been sent are given at the end."""
+
+
+class Sidecar:
+    """The working parts, put together."""
+
+    def __init__(
+        self, settings: SidecarSettings, metrics: Metrics, health: Health, connection: Connection, driver: Driver
+    ) -> None:
+        self.health = health
+        self._settings = settings
+        self._metrics = metrics
+        self._connection = connection
+        self._driver = driver
+        self._events = Events(connection, f"csi-snapshotter {driver.identity.name}")
+        self._surroundings = Surroundings(driver, Secrets(connection), self._events)
+        self._singles = Part(
+            CONTENT,
+            SNAPSHOT_CLASS,
+            content.PLAN,
+            ContentController,
+            terms=self._single_terms,
+            surroundings=self._surroundings,
+            connection=connection,
+            kube=settings.kube,
+            work=settings.work,
+            metrics=metrics,
+            health=health,
+            queue_name=CONTENT_QUEUE,
+        )
+        self._groups = Groups(connection, self._group_part) if settings.features.group_snapshots else None
+
+    def _group_part(self, version: str) -> Part[GroupContent, GroupSnapshotClass, groups_plan.Action]:
+        return Part(
+            group_content(version),
+            group_class(version),
+            groups_plan.PLAN,
+            GroupContentController,
+            terms=self._group_terms,
+            surroundings=self._surroundings,
+            connection=self._connection,
+            kube=self._settings.kube,
+            work=self._settings.work,
+            metrics=self._metrics,
+            health=self.health,
+            queue_name=GROUP_CONTENT_QUEUE,
+        )
+
+    async def work(self, end: Callable[[], Awaitable[object]]) -> None:
+        """Work until `end` returns, then finish what is in hand within the grace time."""
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._events.run(), name="events"),
+                tasks.create_task(self._driver.keep_in_touch(self._driver_returned), name="driver"),
+            ]
+            work = {tasks.create_task(self._singles.run(), name="singles")}
+            if self._groups is not None:
+                work.add(tasks.create_task(self._groups.run(), name="groups"))
+            await end()
+            log.info("stopping")
+            self._singles.close()
+            if self._groups is not None:
+                self._groups.close()
+            await self._finish(work)
+            for task in background:
+                task.cancel()
+
+    async def _finish(self, work: set["asyncio.Task[None]"]) -> None:
+        _, unfinished = await asyncio.wait(work, timeout=self._settings.work.shutdown_grace)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            log.warning("operations that did not end within the grace time are cut off")
+            await asyncio.wait(unfinished)
+        try:
+            async with asyncio.timeout(LAST_EVENTS_SECONDS):
+                await self._events.drain()
+        except TimeoutError:
+            log.info("some events are not sent")
+
+    def _driver_returned(self) -> None:
+        self._singles.driver_returned()
+        if self._groups is not None:
+            self._groups.driver_returned()
+
+    def _single_terms(self) -> Terms:
+        return self._terms(self._settings.snapshots.name_prefix, self._settings.snapshots.name_uuid_length)
+
+    def _group_terms(self) -> Terms:
+        return self._terms(self._settings.groups.name_prefix, self._settings.groups.name_uuid_length)
+
+    def _terms(self, prefix: str, uuid_length: int) -> Terms:
+        identity = self._driver.identity
+        return Terms(
+            driver=identity.name,
+            capabilities=identity.capabilities,
+            naming=Naming(prefix, None if uuid_length < 0 else uuid_length),
+            extra_create_metadata=self._settings.snapshots.extra_create_metadata,
+        )
