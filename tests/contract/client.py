@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -149,6 +150,11 @@ class Output:
     def ok(self) -> str:
         assert self.code == 0, self
         return self.out
+
+
+def rows(output: str) -> list[list[str]]:
+    """A table that a command printed, split at its columns."""
+    return [re.split(r" {2,}", line.strip()) for line in output.strip().splitlines()]
 
 
 @dataclass(frozen=True, slots=True)

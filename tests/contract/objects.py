@@ -30,6 +30,10 @@ def new_name(prefix: str = "object") -> str:
     return f"{prefix}-{next(_numbers)}"
 
 
+def name_of(given: Json) -> str:
+    return str(given["metadata"]["name"])
+
+
 def without(given: Json, *keys: str) -> Json:
     return {key: value for key, value in given.items() if key not in keys}
 
@@ -107,4 +111,4 @@ def collection_of(given: Json) -> str:
 
 def path_of(given: Json) -> str:
     """Where an object of our groups is found."""
-    return f"{collection_of(given)}/{given['metadata']['name']}"
+    return f"{collection_of(given)}/{name_of(given)}"

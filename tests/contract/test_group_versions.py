@@ -12,6 +12,7 @@ from tests.contract.objects import (
     group_content,
     group_snapshot,
     in_version,
+    name_of,
     new_name,
     path_of,
     snapshot,
@@ -153,7 +154,7 @@ async def test_v1beta1_does_not_tell_of_members_and_reading_harms_nothing(api: C
     given = await made_content(api)
     old = in_version(given, "v1beta1")
     assert (await api.get(path_of(old))).ok()["status"] == WITHOUT_MEMBERS
-    listed = (await api.get(collection_of(old), fieldSelector=f"metadata.name={given['metadata']['name']}")).ok()
+    listed = (await api.get(collection_of(old), fieldSelector=f"metadata.name={name_of(given)}")).ok()
     assert [each["status"] for each in listed["items"]] == [WITHOUT_MEMBERS]
     assert (await api.get(path_of(given))).ok() == given
 
@@ -239,7 +240,7 @@ async def test_contents_are_selected_by_driver(api: Client, version: str) -> Non
     for each in [*ours, group_content()]:
         (await api.create(collection_of(each), each)).ok()
     found = (await api.get(collection_of(in_version(ours[0], version)), fieldSelector=f"spec.driver={driver}")).ok()
-    assert {each["metadata"]["name"] for each in found["items"]} == {each["metadata"]["name"] for each in ours}
+    assert {name_of(each) for each in found["items"]} == {name_of(each) for each in ours}
     assert {each["apiVersion"] for each in found["items"]} == {f"{GROUP_API}/{version}"}
 
 
@@ -259,7 +260,7 @@ async def test_changes_in_any_version_are_watched_in_any(api: Client, watched: s
     given = group_content(metadata={"labels": {label: "a"}})
     path = collection_of(in_version(given, watched))
     since = (await api.get(path)).ok()["metadata"]["resourceVersion"]
-    name = given["metadata"]["name"]
+    name = name_of(given)
     async with api.watch(path, resourceVersion=since, labelSelector=label) as watch:
         (await api.create(collection_of(given), given)).ok()
         told = [await watch.expect("ADDED", name)]
@@ -282,12 +283,12 @@ async def test_the_contents_of_a_driver_are_watched(api: Client, version: str) -
     async with api.watch(path, resourceVersion=since, fieldSelector=f"spec.driver={driver}") as watch:
         for each in (other, mine):
             (await api.create(collection_of(each), each)).ok()
-        await watch.expect("ADDED", mine["metadata"]["name"])
+        await watch.expect("ADDED", name_of(mine))
         (await api.merge(f"{path_of(mine)}/status", {"status": MADE})).ok()
-        assert (await watch.expect("MODIFIED", mine["metadata"]["name"]))["status"] == MADE
+        assert (await watch.expect("MODIFIED", name_of(mine)))["status"] == MADE
         away = {"spec": {"driver": "other.example.com"}}
         (await api.merge(path_of(in_version(mine, "v1beta1")), away)).ok()
-        await watch.expect("DELETED", mine["metadata"]["name"])
+        await watch.expect("DELETED", name_of(mine))
 
 
 COLUMNS: dict[str, tuple[Json, Json, dict[str, object]]] = {
@@ -335,7 +336,7 @@ async def test_is_printed_with_its_columns(api: Client, kind: str, version: str)
     (row,) = table["rows"]
     shown = dict(zip(names, row["cells"], strict=True))
     assert {name: shown[name] for name in expected} == expected
-    assert row["object"]["metadata"]["name"] == shown["Name"] == given["metadata"]["name"]
+    assert row["object"]["metadata"]["name"] == shown["Name"] == name_of(given)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -343,8 +344,8 @@ async def test_snapshots_go_with_the_group_that_owns_them(api: Client, version: 
     group = group_snapshot()
     uid = (await api.create(collection_of(group), group)).ok()["metadata"]["uid"]
     owner = {"apiVersion": f"{GROUP_API}/{version}", "kind": group["kind"], "uid": uid}
-    member = snapshot(metadata={"ownerReferences": [owner | {"name": group["metadata"]["name"]}]})
-    name = member["metadata"]["name"]
+    member = snapshot(metadata={"ownerReferences": [owner | {"name": name_of(group)}]})
+    name = name_of(member)
     since = (await api.create(SNAPSHOTS, member)).ok()["metadata"]["resourceVersion"]
     async with api.watch(SNAPSHOTS, resourceVersion=since, fieldSelector=f"metadata.name={name}") as watch:
         (await api.delete(path_of(group))).ok()

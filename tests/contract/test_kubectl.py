@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.client import Client, Json, Kubectl
-from tests.contract.objects import CONTENTS, content, new_name, path_of, snapshot, snapshot_class
+from tests.contract.client import Client, Json, Kubectl, rows
+from tests.contract.objects import CONTENTS, content, name_of, new_name, path_of, snapshot, snapshot_class
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.kubectl]
 
@@ -16,21 +16,12 @@ LINE_SECONDS = 30.0
 DEFINITIONS = Path(__file__).parents[2] / "manifests" / "crds"
 
 
-def name_of(given: Json) -> str:
-    return str(given["metadata"]["name"])
-
-
-def rows(output: str) -> list[list[str]]:
-    """A printed table, split at its columns."""
-    return [re.split(r" {2,}", line.strip()) for line in output.strip().splitlines()]
-
-
 async def test_the_definitions_are_listed(kubectl: Kubectl) -> None:
     printed = {row[0] for row in rows((await kubectl("get", "crds")).ok())}
-    assert {
-        f"{plural}.snapshot.storage.k8s.io"
-        for plural in ("volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses")
-    } <= printed
+    singles = ("volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses")
+    assert {f"{plural}.snapshot.storage.k8s.io" for plural in singles} <= printed
+    groups = ("volumegroupsnapshots", "volumegroupsnapshotcontents", "volumegroupsnapshotclasses")
+    assert {f"{plural}.groupsnapshot.storage.k8s.io" for plural in groups} <= printed
 
 
 async def test_our_resources_are_listed_with_their_short_names(kubectl: Kubectl) -> None:

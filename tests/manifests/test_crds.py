@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 import yaml
 
 DIRECTORY = Path(__file__).parents[2] / "manifests" / "crds"
-GROUP = "snapshot.storage.k8s.io"
+SINGLE = "snapshot.storage.k8s.io"
+GROUPED = "groupsnapshot.storage.k8s.io"
 Json = dict[str, Any]
 
 
+@cache
 def definition(plural: str) -> Json:
-    found: Json = yaml.safe_load((DIRECTORY / f"{GROUP}_{plural}.yaml").read_text())
+    found: Json = yaml.safe_load((DIRECTORY / f"{KINDS[plural].group}_{plural}.yaml").read_text())
     return found
 
 
@@ -32,71 +35,106 @@ def schema(plural: str, name: str) -> Json:
 
 
 def nodes(node: Json, path: str = "") -> Iterator[tuple[str, Json]]:
-    """All nodes of a schema below this one, each with its path."""
+    """All nodes of a schema below this one that have a name or hold other nodes, each with its path.
+
+    The items of a list are at `path[]`; items that are plain values are left out.
+    """
     for key, child in node.get("properties", {}).items():
         below = f"{path}.{key}" if path else key
         yield below, child
         yield from nodes(child, below)
+    if "properties" in (items := node.get("items", {})):
+        yield f"{path}[]", items
+        yield from nodes(items, f"{path}[]")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    group: str
     name: str
-    singular: str
     short_names: list[str]
     scope: str
     approval: int
-    has_status: bool
+    has_status: bool = True
+
+    @property
+    def versions(self) -> list[str]:
+        return ["v1", "v1beta1"] if self.group == SINGLE else ["v1", "v1beta2", "v1beta1"]
 
 
 KINDS = {
-    "volumesnapshots": Kind("VolumeSnapshot", "volumesnapshot", ["vs"], "Namespaced", 814, has_status=True),
-    "volumesnapshotcontents": Kind(
-        "VolumeSnapshotContent", "volumesnapshotcontent", ["vsc", "vscs"], "Cluster", 955, has_status=True
-    ),
+    "volumesnapshots": Kind(SINGLE, "VolumeSnapshot", ["vs"], "Namespaced", 814),
+    "volumesnapshotcontents": Kind(SINGLE, "VolumeSnapshotContent", ["vsc", "vscs"], "Cluster", 955),
     "volumesnapshotclasses": Kind(
-        "VolumeSnapshotClass", "volumesnapshotclass", ["vsclass", "vsclasses"], "Cluster", 814, has_status=False
+        SINGLE, "VolumeSnapshotClass", ["vsclass", "vsclasses"], "Cluster", 814, has_status=False
+    ),
+    "volumegroupsnapshots": Kind(GROUPED, "VolumeGroupSnapshot", ["vgs"], "Namespaced", 1337),
+    "volumegroupsnapshotcontents": Kind(GROUPED, "VolumeGroupSnapshotContent", ["vgsc", "vgscs"], "Cluster", 1337),
+    "volumegroupsnapshotclasses": Kind(
+        GROUPED, "VolumeGroupSnapshotClass", ["vgsclass", "vgsclasses"], "Cluster", 1337, has_status=False
     ),
 }
-VERSIONS = [(plural, name) for plural in KINDS for name in ("v1", "v1beta1")]
+SINGLE_KINDS = [plural for plural, kind in KINDS.items() if kind.group == SINGLE]
+GROUP_KINDS = [plural for plural, kind in KINDS.items() if kind.group == GROUPED]
+VERSIONS = [(plural, name) for plural, kind in KINDS.items() for name in kind.versions]
 
 
 def test_the_kustomization_lists_every_definition() -> None:
     listed = yaml.safe_load((DIRECTORY / "kustomization.yaml").read_text())["resources"]
     assert sorted(listed) == sorted(file.name for file in DIRECTORY.glob("*_*.yaml"))
-    assert {f"{GROUP}_{plural}.yaml" for plural in KINDS} <= set(listed)
+    assert {f"{kind.group}_{plural}.yaml" for plural, kind in KINDS.items()} == set(listed)
 
 
 @pytest.mark.parametrize(("plural", "kind"), KINDS.items(), ids=KINDS.keys())
 def test_a_definition_has_the_agreed_names(plural: str, kind: Kind) -> None:
     found = definition(plural)
     assert (found["apiVersion"], found["kind"]) == ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-    assert found["metadata"]["name"] == f"{plural}.{GROUP}"
+    assert found["metadata"]["name"] == f"{plural}.{kind.group}"
     assert found["metadata"]["annotations"]["api-approved.kubernetes.io"] == (
         f"https://github.com/kubernetes-csi/external-snapshotter/pull/{kind.approval}"
     )
     spec = found["spec"]
     assert spec.keys() == {"group", "names", "scope", "versions"}
-    assert (spec["group"], spec["scope"]) == (GROUP, kind.scope)
+    assert (spec["group"], spec["scope"]) == (kind.group, kind.scope)
     assert spec["names"] == {
         "kind": kind.name,
         "listKind": f"{kind.name}List",
         "plural": plural,
-        "singular": kind.singular,
+        "singular": kind.name.lower(),
         "shortNames": kind.short_names,
     }
 
 
-@pytest.mark.parametrize(("plural", "kind"), KINDS.items(), ids=KINDS.keys())
-def test_v1_is_served_and_stored_and_v1beta1_is_neither(plural: str, kind: Kind) -> None:
-    found = {each["name"]: each for each in definition(plural)["spec"]["versions"]}
-    assert found.keys() == {"v1", "v1beta1"}
+def by_version(plural: str) -> dict[str, Json]:
+    return {each["name"]: each for each in definition(plural)["spec"]["versions"]}
+
+
+@pytest.mark.parametrize("plural", SINGLE_KINDS)
+def test_of_a_single_kind_v1_is_served_and_stored_and_v1beta1_is_neither(plural: str) -> None:
+    found = by_version(plural)
+    assert list(found) == ["v1", "v1beta1"]
     assert [(each["served"], each["storage"]) for each in found.values()] == [(True, True), (False, False)]
     assert "deprecated" not in found["v1"]
     assert found["v1beta1"]["deprecated"]
-    warning = found["v1beta1"]["deprecationWarning"]
-    assert f"{GROUP}/v1beta1 {kind.name} is deprecated" in warning
-    assert f"{GROUP}/v1 {kind.name}" in warning
+    warning, kind = found["v1beta1"]["deprecationWarning"], KINDS[plural].name
+    assert f"{SINGLE}/v1beta1 {kind} is deprecated" in warning
+    assert f"{SINGLE}/v1 {kind}" in warning
+
+
+@pytest.mark.parametrize("plural", GROUP_KINDS)
+def test_of_a_group_kind_all_versions_are_served_v1beta2_is_stored_and_v1beta1_deprecated(plural: str) -> None:
+    found = by_version(plural)
+    assert list(found) == ["v1", "v1beta2", "v1beta1"]
+    assert all(each["served"] for each in found.values())
+    assert [each["storage"] for each in found.values()] == [False, True, False]
+    assert [each.get("deprecated", False) for each in found.values()] == [False, False, True]
+    assert not any("deprecationWarning" in each for each in found.values())
+
+
+@pytest.mark.parametrize("plural", GROUP_KINDS)
+def test_v1_of_a_group_kind_is_v1beta2_under_another_name(plural: str) -> None:
+    found = by_version(plural)
+    assert found["v1"] == found["v1beta2"] | {"name": "v1", "storage": False}
 
 
 @pytest.mark.parametrize(("plural", "name"), VERSIONS)
@@ -108,10 +146,18 @@ def test_the_status_is_a_resource_of_its_own_where_there_is_one(plural: str, nam
 
 def test_contents_are_selectable_by_driver() -> None:
     declared = {(p, n): version(p, n).get("selectableFields") for p, n in VERSIONS}
-    assert declared.pop(("volumesnapshotcontents", "v1")) == [{"jsonPath": ".spec.driver"}]
-    assert set(declared.values()) == {None}
+    assert {which: fields for which, fields in declared.items() if fields is not None} == {
+        ("volumesnapshotcontents", "v1"): [{"jsonPath": ".spec.driver"}],
+        ("volumegroupsnapshotcontents", "v1"): [{"jsonPath": ".spec.driver"}],
+        ("volumegroupsnapshotcontents", "v1beta2"): [{"jsonPath": ".spec.driver"}],
+    }
 
 
+COLUMNS_OF_A_CLASS = [
+    ("Driver", "string", ".driver"),
+    ("DeletionPolicy", "string", ".deletionPolicy"),
+    ("Age", "date", ".metadata.creationTimestamp"),
+]
 COLUMNS = {
     "volumesnapshots": [
         ("ReadyToUse", "boolean", ".status.readyToUse"),
@@ -133,16 +179,24 @@ COLUMNS = {
         ("VolumeSnapshotNamespace", "string", ".spec.volumeSnapshotRef.namespace"),
         ("Age", "date", ".metadata.creationTimestamp"),
     ],
-    "volumesnapshotclasses": [
-        ("Driver", "string", ".driver"),
-        ("DeletionPolicy", "string", ".deletionPolicy"),
+    "volumesnapshotclasses": COLUMNS_OF_A_CLASS,
+    "volumegroupsnapshots": [
+        ("ReadyToUse", "boolean", ".status.readyToUse"),
+        ("VolumeGroupSnapshotClass", "string", ".spec.volumeGroupSnapshotClassName"),
+        ("VolumeGroupSnapshotContent", "string", ".status.boundVolumeGroupSnapshotContentName"),
+        ("CreationTime", "date", ".status.creationTime"),
         ("Age", "date", ".metadata.creationTimestamp"),
     ],
-}
-UNDESCRIBED = {
-    "volumesnapshots": {"Age"},
-    "volumesnapshotcontents": {"Age"},
-    "volumesnapshotclasses": {"Age", "Driver"},
+    "volumegroupsnapshotcontents": [
+        ("ReadyToUse", "boolean", ".status.readyToUse"),
+        ("DeletionPolicy", "string", ".spec.deletionPolicy"),
+        ("Driver", "string", ".spec.driver"),
+        ("VolumeGroupSnapshotClass", "string", ".spec.volumeGroupSnapshotClassName"),
+        ("VolumeGroupSnapshotNamespace", "string", ".spec.volumeGroupSnapshotRef.namespace"),
+        ("VolumeGroupSnapshot", "string", ".spec.volumeGroupSnapshotRef.name"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    ],
+    "volumegroupsnapshotclasses": COLUMNS_OF_A_CLASS,
 }
 
 
@@ -150,7 +204,8 @@ UNDESCRIBED = {
 def test_columns_are_printed_in_the_agreed_order(plural: str, name: str) -> None:
     columns = version(plural, name)["additionalPrinterColumns"]
     assert [(each["name"], each["type"], each["jsonPath"]) for each in columns] == COLUMNS[plural]
-    assert {each["name"] for each in columns if "description" not in each} == UNDESCRIBED[plural]
+    undescribed = {"Age"} if KINDS[plural].has_status else {"Age", "Driver"}
+    assert {each["name"] for each in columns if "description" not in each} == undescribed
     assert not any("priority" in each for each in columns)
 
 
@@ -161,6 +216,13 @@ ERROR = {
     "status.error.message": "string",
     "status.error.time": "string date-time",
 }
+
+
+def ref(path: str) -> dict[str, str]:
+    fields = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
+    return {path: "object!"} | {f"{path}.{field}": "string" for field in fields}
+
+
 SNAPSHOT = OF_EVERY_OBJECT | {
     "spec": "object!",
     "spec.source": "object!",
@@ -184,11 +246,7 @@ CONTENT = OF_EVERY_OBJECT | {
     "spec.source.volumeHandle": "string",
     "spec.sourceVolumeMode": "string",
     "spec.volumeSnapshotClassName": "string",
-    "spec.volumeSnapshotRef": "object!",
-    **{
-        f"spec.volumeSnapshotRef.{field}": "string"
-        for field in ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
-    },
+    **ref("spec.volumeSnapshotRef"),
     "status": "object",
     "status.creationTime": "integer int64",
     **ERROR,
@@ -198,6 +256,58 @@ CONTENT = OF_EVERY_OBJECT | {
     "status.volumeGroupSnapshotHandle": "string",
 }
 CLASS = OF_EVERY_OBJECT | {"deletionPolicy": "string!", "driver": "string!", "parameters": "object"}
+EXPRESSION = "spec.source.selector.matchExpressions[]"
+GROUP = OF_EVERY_OBJECT | {
+    "spec": "object!",
+    "spec.source": "object!",
+    "spec.source.selector": "object",
+    "spec.source.selector.matchLabels": "object",
+    "spec.source.selector.matchExpressions": "array",
+    EXPRESSION: "object",
+    f"{EXPRESSION}.key": "string!",
+    f"{EXPRESSION}.operator": "string!",
+    f"{EXPRESSION}.values": "array of string",
+    "spec.source.volumeGroupSnapshotContentName": "string",
+    "spec.volumeGroupSnapshotClassName": "string",
+    "status": "object",
+    "status.boundVolumeGroupSnapshotContentName": "string",
+    "status.creationTime": "string date-time",
+    **ERROR,
+    "status.readyToUse": "boolean",
+}
+HANDLES = "spec.source.groupSnapshotHandles"
+GROUP_CONTENT = OF_EVERY_OBJECT | {
+    "spec": "object!",
+    "spec.deletionPolicy": "string!",
+    "spec.driver": "string!",
+    "spec.source": "object!",
+    "spec.source.volumeHandles": "array of string",
+    HANDLES: "object",
+    f"{HANDLES}.volumeGroupSnapshotHandle": "string!",
+    f"{HANDLES}.volumeSnapshotHandles": "array of string!",
+    "spec.volumeGroupSnapshotClassName": "string",
+    **ref("spec.volumeGroupSnapshotRef"),
+    "status": "object",
+    "status.creationTime": "string date-time",
+    **ERROR,
+    "status.readyToUse": "boolean",
+    "status.volumeGroupSnapshotHandle": "string",
+}
+INFOS = {
+    "status.volumeSnapshotInfoList": "array",
+    "status.volumeSnapshotInfoList[]": "object",
+    "status.volumeSnapshotInfoList[].creationTime": "integer int64",
+    "status.volumeSnapshotInfoList[].readyToUse": "boolean",
+    "status.volumeSnapshotInfoList[].restoreSize": "integer int64",
+    "status.volumeSnapshotInfoList[].snapshotHandle": "string",
+    "status.volumeSnapshotInfoList[].volumeHandle": "string",
+}
+PAIRS = {
+    "status.volumeSnapshotHandlePairList": "array",
+    "status.volumeSnapshotHandlePairList[]": "object",
+    "status.volumeSnapshotHandlePairList[].snapshotHandle": "string!",
+    "status.volumeSnapshotHandlePairList[].volumeHandle": "string!",
+}
 
 
 def leave_out(fields: dict[str, str], *names: str) -> dict[str, str]:
@@ -213,6 +323,10 @@ FIELDS = {
     ),
     ("volumesnapshotclasses", "v1"): CLASS,
     ("volumesnapshotclasses", "v1beta1"): leave_out(CLASS, "metadata"),
+    **{("volumegroupsnapshots", name): GROUP for name in ("v1", "v1beta2", "v1beta1")},
+    **{("volumegroupsnapshotcontents", name): GROUP_CONTENT | INFOS for name in ("v1", "v1beta2")},
+    ("volumegroupsnapshotcontents", "v1beta1"): GROUP_CONTENT | PAIRS,
+    **{("volumegroupsnapshotclasses", name): CLASS for name in ("v1", "v1beta2", "v1beta1")},
 }
 
 
@@ -221,10 +335,19 @@ def types(node: Json, path: str = "") -> dict[str, str]:
     required = node.get("required", [])
     for key, child in node.get("properties", {}).items():
         below = f"{path}.{key}" if path else key
-        form = f"{child['type']} {child.get('format', '')}".strip()
-        found[below] = form + ("!" if key in required else "")
+        found[below] = form(child) + ("!" if key in required else "")
         found |= types(child, below)
+    if "properties" in (items := node.get("items", {})):
+        found[f"{path}[]"] = form(items)
+        found |= types(items, f"{path}[]")
     return found
+
+
+def form(node: Json) -> str:
+    """The type of a node, with its format; for a list of plain values, with theirs."""
+    items = node.get("items", {"properties": {}})
+    described = [node["type"], node.get("format", ""), "" if "properties" in items else f"of {form(items)}"]
+    return " ".join(word for word in described if word)
 
 
 @pytest.mark.parametrize(("which", "fields"), FIELDS.items(), ids=map("-".join, FIELDS))
@@ -236,7 +359,30 @@ QUANTITY_PATTERN = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
     r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 )
-ALLOWED_WORDS = {"type", "format", "description", "properties", "required", "x-kubernetes-validations"}
+ALLOWED_WORDS = {"type", "format", "description", "properties", "items", "required", "x-kubernetes-validations"}
+POLICY = {"enum": ["Delete", "Retain"]}
+ATOMIC = {"x-kubernetes-map-type": "atomic"}
+ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
+STRINGS = {"additionalProperties": {"type": "string"}}
+LIMITS: dict[str, Json] = {
+    "volumesnapshots": {
+        "status.restoreSize": {"pattern": QUANTITY_PATTERN, "x-kubernetes-int-or-string": True},
+    },
+    "volumesnapshotcontents": {
+        "spec.deletionPolicy": POLICY,
+        "spec.volumeSnapshotRef": ATOMIC,
+        "status.restoreSize": {"minimum": 0},
+    },
+    "volumesnapshotclasses": {"deletionPolicy": POLICY, "parameters": STRINGS},
+    "volumegroupsnapshots": {
+        "spec.source.selector": ATOMIC,
+        "spec.source.selector.matchLabels": STRINGS,
+        "spec.source.selector.matchExpressions": ATOMIC_LIST,
+        f"{EXPRESSION}.values": ATOMIC_LIST,
+    },
+    "volumegroupsnapshotcontents": {"spec.deletionPolicy": POLICY, "spec.volumeGroupSnapshotRef": ATOMIC},
+    "volumegroupsnapshotclasses": {"deletionPolicy": POLICY, "parameters": STRINGS},
+}
 
 
 @pytest.mark.parametrize(("plural", "name"), VERSIONS)
@@ -245,34 +391,27 @@ def test_fields_are_limited_as_agreed_and_not_otherwise(plural: str, name: str) 
     for path, node in nodes(schema(plural, name)):
         if extra := {word: value for word, value in node.items() if word not in ALLOWED_WORDS}:
             special[path] = extra
-    policy = {"enum": ["Delete", "Retain"]}
-    atomic = {"x-kubernetes-map-type": "atomic"}
-    expected = {
-        "volumesnapshots": {
-            "status.restoreSize": {"pattern": QUANTITY_PATTERN, "x-kubernetes-int-or-string": True},
-        },
-        "volumesnapshotcontents": {
-            "spec.deletionPolicy": policy,
-            "status.restoreSize": {"minimum": 0},
-        }
-        | ({"spec.volumeSnapshotRef": atomic} if name == "v1" else {}),
-        "volumesnapshotclasses": {
-            "deletionPolicy": policy,
-            "parameters": {"additionalProperties": {"type": "string"}},
-        },
-    }
-    assert special == expected[plural]
+    expected = dict(LIMITS[plural])
+    if (plural, name) == ("volumesnapshotcontents", "v1beta1"):
+        del expected["spec.volumeSnapshotRef"]
+    assert special == expected
 
 
 UNCHANGED = "self == oldSelf"
+SAME_NAMES = (
+    "!has(self.name) || !has(self.__namespace__) || "
+    "(self.name == oldSelf.name && self.__namespace__ == oldSelf.__namespace__)"
+)
 
 
 def stays(field: str) -> str:
     return f"!has(oldSelf.{field}) || has(self.{field})"
 
 
-# Path, rule, and the words of its message that people look for.
-RULES: dict[str, list[tuple[str, str, list[str]]]] = {
+Rules = list[tuple[str, str, list[str]]]
+"""Each with its path, the rule, and the words of its message that people look for."""
+
+RULES: dict[str, Rules] = {
     "volumesnapshots": [
         (
             "spec.source",
@@ -304,14 +443,84 @@ RULES: dict[str, list[tuple[str, str, list[str]]]] = {
         ),
     ],
     "volumesnapshotclasses": [],
+    "volumegroupsnapshots": [
+        (
+            "spec.source",
+            "has(self.selector) != has(self.volumeGroupSnapshotContentName)",
+            ["exactly one of", "selector", "volumeGroupSnapshotContentName", "must be set"],
+        ),
+        ("spec.source", stays("selector"), ["selector is required once set"]),
+        ("spec.source", stays("volumeGroupSnapshotContentName"), ["volumeGroupSnapshotContentName", "once set"]),
+        ("spec.source.selector", UNCHANGED, ["selector is immutable"]),
+        (
+            "spec.source.volumeGroupSnapshotContentName",
+            UNCHANGED,
+            ["volumeGroupSnapshotContentName is immutable"],
+        ),
+        ("spec.volumeGroupSnapshotClassName", "size(self) > 0", ["volumeGroupSnapshotClassName", "empty string"]),
+    ],
+    "volumegroupsnapshotcontents": [
+        (
+            "spec.source",
+            "has(self.volumeHandles) != has(self.groupSnapshotHandles)",
+            ["exactly one of", "volumeHandles", "groupSnapshotHandles", "must be set"],
+        ),
+        ("spec.source", stays("volumeHandles"), ["volumeHandles is required once set"]),
+        ("spec.source", stays("groupSnapshotHandles"), ["groupSnapshotHandles is required once set"]),
+        ("spec.source.volumeHandles", UNCHANGED, ["volumeHandles is immutable"]),
+        ("spec.source.groupSnapshotHandles", UNCHANGED, ["groupSnapshotHandles is immutable"]),
+        (
+            "spec.volumeGroupSnapshotRef",
+            "has(self.name) && has(self.__namespace__)",
+            ["spec.volumeGroupSnapshotRef.name", "spec.volumeGroupSnapshotRef.namespace", "must be set"],
+        ),
+    ],
+    "volumegroupsnapshotclasses": [],
+}
+# What v1beta2 and v1 of the group kinds have beside those.
+LATER_RULES: dict[str, Rules] = {
+    "volumegroupsnapshots": [
+        (
+            "status.boundVolumeGroupSnapshotContentName",
+            UNCHANGED,
+            ["boundVolumeGroupSnapshotContentName is immutable once set"],
+        ),
+    ],
+    "volumegroupsnapshotcontents": [
+        ("spec.driver", UNCHANGED, ["driver is immutable once set"]),
+        ("spec.volumeGroupSnapshotClassName", UNCHANGED, ["volumeGroupSnapshotClassName is immutable once set"]),
+        (
+            "spec.volumeGroupSnapshotRef",
+            SAME_NAMES,
+            ["spec.volumeGroupSnapshotRef.name", "spec.volumeGroupSnapshotRef.namespace", "are immutable"],
+        ),
+        (
+            "spec.volumeGroupSnapshotRef",
+            "!has(oldSelf.uid) || (has(self.uid) && self.uid == oldSelf.uid)",
+            ["spec.volumeGroupSnapshotRef.uid is immutable once set"],
+        ),
+        ("status.volumeGroupSnapshotHandle", UNCHANGED, ["volumeGroupSnapshotHandle is immutable once set"]),
+    ],
+    "volumegroupsnapshotclasses": [
+        ("driver", UNCHANGED, ["driver is immutable once set"]),
+        ("deletionPolicy", UNCHANGED, ["deletionPolicy is immutable once set"]),
+        ("parameters", UNCHANGED, ["parameters are immutable once set"]),
+    ],
 }
 
 
-@pytest.mark.parametrize(("plural", "expected"), RULES.items(), ids=RULES.keys())
-def test_v1_has_the_agreed_rules(plural: str, expected: list[tuple[str, str, list[str]]]) -> None:
+def agreed_rules(plural: str, name: str) -> Rules:
+    if KINDS[plural].group == SINGLE:
+        return RULES[plural] if name == "v1" else []
+    return RULES[plural] + (LATER_RULES[plural] if name != "v1beta1" else [])
+
+
+@pytest.mark.parametrize(("plural", "name"), VERSIONS)
+def test_a_version_has_the_agreed_rules(plural: str, name: str) -> None:
+    expected = agreed_rules(plural, name)
     found = [
         (path, each["rule"], each["message"])
-        for path, node in nodes(schema(plural, "v1"))
+        for path, node in nodes(schema(plural, name))
         for each in node.get("x-kubernetes-validations", [])
     ]
     assert sorted(rule[:2] for rule in found) == sorted(rule[:2] for rule in expected)
@@ -319,11 +528,6 @@ def test_v1_has_the_agreed_rules(plural: str, expected: list[tuple[str, str, lis
     for path, rule, words in expected:
         for word in words:
             assert word in messages[path, rule]
-
-
-@pytest.mark.parametrize("plural", KINDS)
-def test_v1beta1_has_no_rules(plural: str) -> None:
-    assert not any("x-kubernetes-validations" in node for _, node in nodes(schema(plural, "v1beta1")))
 
 
 @pytest.mark.parametrize(("plural", "name"), VERSIONS)
