@@ -115,13 +115,15 @@ class Contents(Generic[C]):
         """It is known, or does not matter any more, what has become of the cut."""
         self._open_cuts.discard(content.metadata.uid)
 
+    def lost_its_mark(self, content: C) -> bool:
+        """Whether a cut without an answer is not marked any more, so that only this process knows of it."""
+        return content.metadata.uid in self._open_cuts and not content.marked_as_being_created and not content.handle
+
     def as_it_is(self, content: C) -> C:
         """The content as plans must see it: with its mark, though somebody has removed that from an open cut."""
-        if content.metadata.uid not in self._open_cuts:
-            return content
         if content.handle is not None:
             self.close_cut(content)
-        if content.handle is not None or content.marked_as_being_created:
+        if not self.lost_its_mark(content):
             return content
         annotations = replace(content.metadata.annotations, being_created=MARK)
         return replace(content, metadata=replace(content.metadata, annotations=annotations))

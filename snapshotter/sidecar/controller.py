@@ -153,7 +153,7 @@ class Controller(ABC, Generic[C, K, A]):
 
     def worth_a_look(self, old: C | None, new: C) -> bool:
         """Whether a change by somebody else makes a content due now."""
-        return self._plan.worth_a_look(old, new, self.class_of(new), self.terms)
+        return self._contents.lost_its_mark(new) or self._plan.worth_a_look(old, new, self.class_of(new), self.terms)
 
     async def _ready_to_call(self, content: C, action: A) -> Credentials:
         """What goes with an action's call, once it can be sent and is still what is to be done."""

@@ -21,18 +21,18 @@ class Health:
     """Collects what is to be looked at while the program starts."""
 
     def __init__(self) -> None:
-        self._started = asyncio.get_running_loop().time()
         self._driver: Driver | None = None
-        self._informers: list[Informer[Any]] = []
+        self._informers: dict[Informer[Any], float] = {}
+        """With the time on the loop's clock from which on the API server should be heard of."""
 
     def expect(self, driver: Driver) -> None:
         self._driver = driver
 
     def watch(self, informer: Informer[Any]) -> None:
-        self._informers.append(informer)
+        self._informers[informer] = asyncio.get_running_loop().time()
 
     def unwatch(self, informer: Informer[Any]) -> None:
-        self._informers.remove(informer)
+        del self._informers[informer]
 
     def alive(self) -> list[str]:
         """What a restart of the process might mend."""
@@ -55,7 +55,7 @@ class Health:
 
     def _silence(self, informer: Informer[Any]) -> float:
         age = informer.seconds_since_contact()
-        return asyncio.get_running_loop().time() - self._started if age is None else age
+        return asyncio.get_running_loop().time() - self._informers[informer] if age is None else age
 
 
 def expose(

@@ -1,0 +1,139 @@
+"""When a content gets its turn, and when it does not: the rules that no single failure shows."""
+
+import asyncio
+from pathlib import Path
+
+from snapshotter import names
+from snapshotter.settings import WorkSettings
+from snapshotter.testing.faults import Fault
+from tests.world import CONTENT_PATH, World, make_world
+
+PATIENT = WorkSettings(retry_start=60.0, retry_max=60.0, shutdown_grace=2.0)
+"""Who is to be looked at again before a minute has passed must have been woken."""
+
+
+async def test_promise_1_a_mark_that_vanishes_while_a_cut_waits_for_its_next_try_is_put_back(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="UNAVAILABLE", error_when="after", times=1))
+    async with world.sidecar(work=PATIENT):
+        await world.make_content("one")
+        await world.until(
+            lambda: world.calls("CreateSnapshot") == 1 and names.BEING_CREATED in world.annotations("one")
+        )
+        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: None}}})
+        await world.until(lambda: world.ready("one"))
+    assert len(world.driver.snapshots) == 1
+
+
+async def test_promise_1_a_mark_that_was_removed_during_the_call_is_there_after_a_restart(world: World) -> None:
+    world.hold("CreateSnapshot", "after", times=1)
+    async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.5), work=PATIENT):
+        await world.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: None}}})
+        await world.until(lambda: names.BEING_CREATED in world.annotations("one"))
+    await world.delete_content("one")
+    async with world.sidecar():
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.snapshots
+
+
+async def test_promise_6_a_conflict_is_settled_at_once_although_the_watch_is_silent(world: World) -> None:
+    async with world.sidecar(work=PATIENT):
+        await world.make_content("before")
+        await world.until(lambda: world.ready("before"))
+        hold = world.hold("CreateSnapshot")
+        await world.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        world.server.mute_watches()
+        # Somebody else makes a status meanwhile, so that ours is not the first any more.
+        await world.patch("one", {"status": {"readyToUse": False}}, status=True)
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.ready("one"), seconds=5)
+    assert not world.server.list("events")
+
+
+async def test_promise_4_an_api_server_that_refuses_a_write_for_good_is_asked_by_the_backoff(world: World) -> None:
+    world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/one/status", error=409, message="for ever"))
+    async with world.sidecar(work=WorkSettings(retry_start=0.2, retry_max=60.0, shutdown_grace=2.0)):
+        await world.make_content("one")
+        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await asyncio.sleep(1.0)
+        # Tries at 0, 0.2, 0.6 and 1.4 seconds.
+        assert world.calls("CreateSnapshot") <= 5
+    assert not world.server.list("events")
+
+
+async def test_promise_1_a_driver_that_is_away_leaves_no_mark_on_what_it_was_not_asked_for(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        await world.driver.stop_serving()
+        await world.until(sidecar.health.ready)
+        await world.make_content("one")
+        await world.until(lambda: world.error("one"))
+        assert names.BEING_CREATED not in world.annotations("one")
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+
+
+async def test_promise_5_a_plan_that_changes_while_a_call_fails_is_acted_on_now(world: World) -> None:
+    hold = world.hold("CreateSnapshot", times=1)
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="no"))
+    async with world.sidecar(work=PATIENT):
+        await world.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        await world.delete_content("one")
+        # What comes after it on the watch is seen after it.
+        await world.make_content("later", class_name="none")
+        await world.until(lambda: world.error("later"))
+        refused = world.driver.faults.set(Fault(match="nothing"))
+        world.driver.faults.lift(refused)
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.calls("CreateSnapshot") == 1 and world.content("one") is None)
+
+
+async def test_promise_4_events_of_our_own_writes_during_a_slow_cut_cause_no_second_one(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", delay_seconds=0.5))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        await asyncio.sleep(0.3)
+    assert world.calls("CreateSnapshot") == 1
+    assert [request for request in world.sidecar_requests() if "/one" in request] == [
+        "PATCH /one",
+        "PATCH /one/status",
+        "PATCH /one",
+    ]
+
+
+async def test_promise_11_who_missed_the_driver_has_its_turn_when_it_is_back(world: World) -> None:
+    async with world.sidecar(work=PATIENT) as sidecar:
+        await world.driver.stop_serving()
+        await world.until(sidecar.health.ready)
+        await world.make_content("one")
+        # What is seen after it has been looked at after it.
+        await world.make_content("later", class_name="none")
+        await world.until(lambda: world.error("later"))
+        await world.driver.start_serving()
+        await world.until(lambda: world.ready("one"))
+
+
+async def test_promise_11_what_the_driver_can_do_is_asked_anew_when_it_is_back(tmp_path: Path) -> None:
+    async with make_world(tmp_path, get_snapshot=False) as world, world.sidecar(work=PATIENT):
+        await world.make_class()
+        fault = world.driver.faults.set(Fault(match="ControllerGetCapabilities", answer={"capabilities": []}))
+        await world.driver.stop_serving()
+        await world.driver.start_serving()
+        await world.driver.log.wait_until(lambda log: len(log.of("GroupControllerGetCapabilities")) >= 2)
+        await world.make_content("cut", policy="Retain")
+        await world.until(lambda: world.ready("cut"))
+        handle = world.status("cut")["snapshotHandle"]
+        # Without the ability to list, an import is taken on trust.
+        await world.make_content("trusted", snapshot=handle, class_name=None)
+        await world.until(lambda: world.ready("trusted"))
+        assert world.calls("ListSnapshots") == 0
+        world.driver.faults.lift(fault)
+        await world.driver.stop_serving()
+        await world.driver.start_serving()
+        await world.driver.log.wait_until(lambda log: len(log.of("GroupControllerGetCapabilities")) >= 3)
+        await world.make_content("looked-up", snapshot=handle, class_name=None)
+        await world.until(lambda: world.ready("looked-up"))
+        assert world.calls("ListSnapshots", handle) == 1
