@@ -9,11 +9,12 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
 import aiohttp
+import pytest
 
 from snapshotter import names
 from snapshotter.settings import (
@@ -29,26 +30,162 @@ from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.faults import Fault
 
 DRIVER = "bytes.csi.example.com"
-CONTENTS = "volumesnapshotcontents"
 API = "/apis/snapshot.storage.k8s.io/v1"
-CONTENT_PATH = f"{API}/{CONTENTS}"
+CONTENT_PATH = f"{API}/volumesnapshotcontents"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+
+GROUP_API = "/apis/groupsnapshot.storage.k8s.io/v1"
 
 Object = dict[str, Any]
 
 
-class World:
-    """A cluster with a driver, and the people in it."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of content as users and drivers see it, so that one test can speak of both kinds."""
 
-    def __init__(self, server: ApiServer, driver: Driver, directory: Path, http: aiohttp.ClientSession) -> None:
+    id: str
+    api: str
+    snapshot: str
+    """The kind that a content is made for; class and content are named after it."""
+    finalizer: str
+    being_created: str
+    being_deleted: str
+    secret_name: str
+    secret_namespace: str
+    secret_parameter: str
+    """The class's parameter that names the Secret of creates and deletes."""
+    metadata_prefix: str
+    """What the parameters of `--extra-create-metadata` begin with."""
+    ref: str
+    class_name: str
+    handle: str
+    """The key of the handle in the status."""
+    create: str
+    look_up: str
+    delete: str
+    answer: str
+    """The field of the driver's answer to `create` and `look_up`."""
+    cut: str
+    """What is attempted with a create of the volumes that contents are made of by default."""
+    thing: str
+    """What messages call the snapshot on the storage."""
+    creation_failed: str
+    check_failed: str
+    delete_failed: str
+
+    @property
+    def content(self) -> str:
+        return f"{self.snapshot}Content"
+
+    @property
+    def plural(self) -> str:
+        return f"{self.content.lower()}s"
+
+    @property
+    def path(self) -> str:
+        return f"{self.api}/{self.plural}"
+
+    @property
+    def snapshot_class(self) -> str:
+        return f"{self.snapshot}Class"
+
+    @property
+    def class_path(self) -> str:
+        return f"{self.api}/{self.snapshot_class.lower()}es"
+
+    @property
+    def definition(self) -> str:
+        """The path of the CustomResourceDefinition of the contents."""
+        return f"{DEFINITIONS}/{self.plural}.{self.api.split('/')[2]}"
+
+    @property
+    def api_version(self) -> str:
+        return self.api.removeprefix("/apis/")
+
+    def secret(self, name: str, namespace: str = "default") -> dict[str, str]:
+        """The annotations that name a Secret."""
+        return {self.secret_name: name, self.secret_namespace: namespace}
+
+    def subject(self, volume: str, uid: str) -> str:
+        """What the driver's log and faults call a create: of this volume, for a snapshot with this uid."""
+        return volume if self is SINGLE else f"groupsnapshot-{uid}"
+
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+SINGLE: Final = Kind(
+    id="single",
+    api=API,
+    snapshot="VolumeSnapshot",
+    finalizer=names.CONTENT_FINALIZER,
+    being_created=names.BEING_CREATED,
+    being_deleted=names.BEING_DELETED,
+    secret_name=names.DELETION_SECRET_NAME,
+    secret_namespace=names.DELETION_SECRET_NAMESPACE,
+    secret_parameter="csi.storage.k8s.io/snapshotter-secret-name",  # noqa: S106
+    metadata_prefix="csi.storage.k8s.io/volumesnapshot",
+    ref="volumeSnapshotRef",
+    class_name="volumeSnapshotClassName",
+    handle="snapshotHandle",
+    create="CreateSnapshot",
+    look_up="GetSnapshot",
+    delete="DeleteSnapshot",
+    answer="snapshot",
+    cut='CreateSnapshot of volume "vol"',
+    thing="snapshot",
+    creation_failed="SnapshotCreationFailed",
+    check_failed="SnapshotContentCheckandUpdateFailed",
+    delete_failed="SnapshotDeleteError",
+)
+
+GROUP: Final = Kind(
+    id="group",
+    api=GROUP_API,
+    snapshot="VolumeGroupSnapshot",
+    finalizer=names.GROUP_CONTENT_FINALIZER,
+    being_created=names.GROUP_BEING_CREATED,
+    being_deleted=names.GROUP_BEING_DELETED,
+    secret_name=names.GROUP_DELETION_SECRET_NAME,
+    secret_namespace=names.GROUP_DELETION_SECRET_NAMESPACE,
+    secret_parameter="csi.storage.k8s.io/group-snapshotter-secret-name",  # noqa: S106
+    metadata_prefix="csi.storage.k8s.io/volumegroupsnapshot",
+    ref="volumeGroupSnapshotRef",
+    class_name="volumeGroupSnapshotClassName",
+    handle="volumeGroupSnapshotHandle",
+    create="CreateVolumeGroupSnapshot",
+    look_up="GetVolumeGroupSnapshot",
+    delete="DeleteVolumeGroupSnapshot",
+    answer="group_snapshot",
+    cut='CreateVolumeGroupSnapshot of volumes "vol", "vol2"',
+    thing="group snapshot",
+    creation_failed="GroupSnapshotCreationFailed",
+    check_failed="GroupSnapshotContentCheckandUpdateFailed",
+    delete_failed="GroupSnapshotDeleteError",
+)
+
+KINDS = (SINGLE, GROUP)
+
+_numbers = itertools.count(1)
+
+
+class World:
+    """A cluster with a driver, and the people in it. What is said of contents is about contents of one kind."""
+
+    def __init__(
+        self, server: ApiServer, driver: Driver, directory: Path, http: aiohttp.ClientSession, kind: Kind = SINGLE
+    ) -> None:
         self.server = server
         self.driver = driver
         self.directory = directory
         self.http = http
-        self._numbers = itertools.count(1)
+        self.kind = kind
         self._changed = asyncio.Event()
         server._store.listen(lambda _resource, _change: self._changed.set())
+
+    def of(self, kind: Kind) -> Self:
+        """The same world with an eye for contents of this kind."""
+        return type(self)(self.server, self.driver, self.directory, self.http, kind)
 
     @property
     def kubeconfig(self) -> Path:
@@ -107,10 +244,10 @@ class World:
     ) -> None:
         await self.request(
             "POST",
-            f"{API}/volumesnapshotclasses",
+            self.kind.class_path,
             {
-                "apiVersion": "snapshot.storage.k8s.io/v1",
-                "kind": "VolumeSnapshotClass",
+                "apiVersion": self.kind.api_version,
+                "kind": self.kind.snapshot_class,
                 "metadata": {"name": name},
                 "driver": driver,
                 "deletionPolicy": "Delete",
@@ -135,48 +272,59 @@ class World:
         class_name: str | None = "class",
         driver: str = DRIVER,
         annotations: Mapping[str, str] | None = None,
-        finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,),
+        finalizers: tuple[str, ...] | None = None,
         uid: str | None = None,
     ) -> Object:
-        """A content as the snapshot-controller makes it."""
-        number = next(self._numbers)
-        source = {"volumeHandle": volume} if snapshot is None else {"snapshotHandle": snapshot}
-        uid = f"00000000-0000-0000-0000-{number:012}" if uid is None else uid
+        """A content as the snapshot-controller makes it. A group is of the volume and of `vol2`.
+
+        `snapshot` imports what has this handle; `finalizers` None: the one that protects contents.
+        """
+        uid = f"00000000-0000-0000-0000-{next(_numbers):012}" if uid is None else uid
+        finalizers = (self.kind.finalizer,) if finalizers is None else finalizers
         spec: Object = {
             "driver": driver,
             "deletionPolicy": policy,
-            "source": source,
-            "volumeSnapshotRef": {"name": name, "namespace": "default", "uid": uid},
+            "source": self._source(volume, snapshot),
+            self.kind.ref: {"name": name, "namespace": "default", "uid": uid},
         }
         if class_name is not None:
-            spec["volumeSnapshotClassName"] = class_name
+            spec[self.kind.class_name] = class_name
         return await self.request(
             "POST",
-            CONTENT_PATH,
+            self.kind.path,
             {
-                "apiVersion": "snapshot.storage.k8s.io/v1",
-                "kind": "VolumeSnapshotContent",
+                "apiVersion": self.kind.api_version,
+                "kind": self.kind.content,
                 "metadata": {"name": name, "finalizers": list(finalizers), "annotations": dict(annotations or {})},
                 "spec": spec,
             },
         )
 
+    def _source(self, volume: str | None, snapshot: str | None) -> Object:
+        if self.kind is SINGLE:
+            return {"volumeHandle": volume} if snapshot is None else {"snapshotHandle": snapshot}
+        if snapshot is None:
+            return {"volumeHandles": [volume, "vol2"]}
+        group = self.driver.groups.get(snapshot)
+        members = ["member-1", "member-2"] if group is None else group.snapshot_ids
+        return {"groupSnapshotHandles": {"volumeGroupSnapshotHandle": snapshot, "volumeSnapshotHandles": list(members)}}
+
     async def annotate(self, name: str, **annotations: str | None) -> None:
         await self.patch(name, {"metadata": {"annotations": annotations}})
 
     async def patch(self, name: str, body: object, *, status: bool = False) -> Object:
-        return await self.request("PATCH", f"{CONTENT_PATH}/{name}" + ("/status" if status else ""), body, MERGE)
+        return await self.request("PATCH", f"{self.kind.path}/{name}" + ("/status" if status else ""), body, MERGE)
 
     async def delete_content(self, name: str, *, marked: bool = True) -> None:
         """As the snapshot-controller deletes it: the mark first, then the request."""
         if marked:
-            await self.patch(name, {"metadata": {"annotations": {names.BEING_DELETED: "yes"}}})
-        await self.request("DELETE", f"{CONTENT_PATH}/{name}")
+            await self.patch(name, {"metadata": {"annotations": {self.kind.being_deleted: "yes"}}})
+        await self.request("DELETE", f"{self.kind.path}/{name}")
 
     # How things are.
 
     def content(self, name: str) -> Object | None:
-        return self.server.get(CONTENTS, name)
+        return self.server.get(self.kind.plural, name)
 
     def status(self, name: str) -> Object:
         content = self.content(name)
@@ -198,14 +346,29 @@ class World:
         message: str | None = self.status(name).get("error", {}).get("message")
         return message
 
+    def settled(self, name: str) -> bool:
+        """Whether the content is ready, and all that had to be written is written."""
+        return self.ready(name) and self.kind.being_created not in self.annotations(name)
+
+    def handle(self, name: str) -> str:
+        """The handle that the status tells."""
+        handle: str = self.status(name)[self.kind.handle]
+        return handle
+
+    @property
+    def stored(self) -> Mapping[str, object]:
+        """What the driver holds of this kind, by handle."""
+        return self.driver.snapshots if self.kind is SINGLE else self.driver.groups
+
     def events(self, name: str) -> list[Object]:
         return [event for event in self.server.list("events") if event["involvedObject"]["name"] == name]
 
     def warnings(self, name: str) -> list[Object]:
         return [event for event in self.events(name) if event["type"] == "Warning"]
 
-    def sidecar_requests(self, path: str = CONTENT_PATH) -> list[str]:
+    def sidecar_requests(self, path: str | None = None) -> list[str]:
         """What the sidecar asked of the API server about objects under a path: `PATCH …/name/status`."""
+        path = self.kind.path if path is None else path
         return [
             f"{record.verb} {record.path.removeprefix(path)}"
             for record in self.server.requests
@@ -222,12 +385,17 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(directory: Path, **driver: Any) -> AsyncIterator[World]:
-    """An API server and a driver with one volume, `vol`."""
+async def make_world(directory: Path, kind: Kind = SINGLE, **driver: Any) -> AsyncIterator[World]:
+    """An API server and a driver with the volumes `vol` and `vol2`."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ApiServer.serve())
         options = DriverOptions(name=DRIVER, state=directory / "state", **driver)
         far_driver = await stack.enter_async_context(Driver.serve(directory / "csi.sock", options))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await far_driver.make_volume("vol", b"bytes" * 100)
-        yield World(server, far_driver, directory, http)
+        await far_driver.make_volume("vol2", b"more" * 50)
+        yield World(server, far_driver, directory, http, kind)
+
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)
+"""The test holds for single snapshots and for groups alike."""

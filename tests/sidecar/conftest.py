@@ -3,12 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import World, make_world
+from tests.world import SINGLE, Kind, World, make_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A cluster with a driver, the volume `vol` and the class `class`."""
-    async with make_world(tmp_path) as made:
+def kind() -> Kind:
+    """The kind of contents that a test is about; `each_kind` makes the test run for either."""
+    return SINGLE
+
+
+@pytest.fixture
+async def world(tmp_path: Path, kind: Kind) -> AsyncIterator[World]:
+    """A cluster with a driver, the volumes `vol` and `vol2` and the class `class`."""
+    async with make_world(tmp_path, kind) as made:
         await made.make_class()
         yield made
