@@ -22,6 +22,7 @@ from snapshotter.plan.lifecycle import (
     Terms,
     Unmark,
     Wait,
+    WithoutDriver,
     begins_to_wait,
     goes_with_content,
     is_ours,
@@ -68,18 +69,7 @@ class DeleteSnapshot:
     secret: SecretRef | None = None
 
 
-Action = (
-    CreateSnapshot
-    | CheckSnapshot
-    | TrustSnapshot
-    | DeleteSnapshot
-    | Release
-    | Unmark
-    | ClearError
-    | Refuse
-    | Wait
-    | Settle
-)
+Action = CreateSnapshot | CheckSnapshot | TrustSnapshot | DeleteSnapshot | WithoutDriver
 
 
 def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:

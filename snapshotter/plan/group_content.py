@@ -22,6 +22,7 @@ from snapshotter.plan.lifecycle import (
     Terms,
     Unmark,
     Wait,
+    WithoutDriver,
     begins_to_wait,
     goes_with_content,
     is_ours,
@@ -68,17 +69,7 @@ class DeleteGroupSnapshot:
     secret: SecretRef | None = None
 
 
-Action = (
-    CreateGroupSnapshot
-    | CheckGroupSnapshot
-    | DeleteGroupSnapshot
-    | Release
-    | Unmark
-    | ClearError
-    | Refuse
-    | Wait
-    | Settle
-)
+Action = CreateGroupSnapshot | CheckGroupSnapshot | DeleteGroupSnapshot | WithoutDriver
 
 
 def next_action(content: GroupContent, group_class: GroupSnapshotClass | None, terms: Terms) -> Action:

@@ -93,6 +93,9 @@ class Settle:
     """All is as it should be."""
 
 
+WithoutDriver = Release | Unmark | ClearError | Refuse | Wait | Settle
+"""The actions that need no call to the driver; both kinds have them."""
+
 C = TypeVar("C", bound=AnyContent)
 K = TypeVar("K", bound=AnyClass)
 A = TypeVar("A")

@@ -11,7 +11,7 @@ from snapshotter.plan import status
 from snapshotter.plan.content import Action, CheckSnapshot, CreateSnapshot, DeleteSnapshot, TrustSnapshot
 from snapshotter.plan.lifecycle import ClearError, Refuse, Release, Settle, Unmark, Wait
 from snapshotter.plan.status import nanoseconds
-from snapshotter.sidecar.controller import Controller, Unusable
+from snapshotter.sidecar.controller import Controller
 
 log = structlog.get_logger(__name__)
 
@@ -34,17 +34,8 @@ class ContentController(Controller[Content, SnapshotClass, Action]):
                 await self._driver.delete_snapshot(handle, credentials)
                 log.info("snapshot deleted", handle=handle)
                 await self._settle_deletion(content, status.cleared(self._contents.latest(content)))
-            case Release():
-                await self._contents.release(content)
-                log.info("content released")
-            case Unmark():
-                await self._contents.unmark(content)
-            case ClearError():
-                await self._contents.clear_error(content)
-            case Refuse(_, problem):
-                raise Unusable(problem, passing=False)
-            case Wait() | Settle():
-                pass
+            case Release() | Unmark() | ClearError() | Refuse() | Wait() | Settle():
+                await self._act_without_driver(content, action)
             case _:
                 assert_never(action)
 

@@ -8,7 +8,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, assert_never
 
 import structlog
 
@@ -21,7 +21,19 @@ from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.model.snapshot import Code, CsiError, DriverAway, GroupSnapshot, Snapshot
 from snapshotter.names import DELETE_PENDING
 from snapshotter.plan import failure
-from snapshotter.plan.lifecycle import Lane, Plan, Settle, Terms, Unmark, Wait, waits_for_controller
+from snapshotter.plan.lifecycle import (
+    ClearError,
+    Lane,
+    Plan,
+    Refuse,
+    Release,
+    Settle,
+    Terms,
+    Unmark,
+    Wait,
+    WithoutDriver,
+    waits_for_controller,
+)
 from snapshotter.plan.secrets import SecretRef
 from snapshotter.plan.status import StatusPatch
 from snapshotter.runtime.store import Store
@@ -99,6 +111,23 @@ class Controller(ABC, Generic[C, K, A]):
     @abstractmethod
     async def _act(self, content: C, action: A) -> None:
         """Carry an action out. Raises `CsiError`, `Unusable`, `Superseded`, `ApiError`."""
+
+    async def _act_without_driver(self, content: C, action: WithoutDriver) -> None:
+        """Carry out what both kinds have in common."""
+        match action:
+            case Release():
+                await self._contents.release(content)
+                log.info("content released")
+            case Unmark():
+                await self._contents.unmark(content)
+            case ClearError():
+                await self._contents.clear_error(content)
+            case Refuse(_, problem):
+                raise Unusable(problem, passing=False)
+            case Wait() | Settle():
+                pass
+            case _:
+                assert_never(action)
 
     def action(self, content: C) -> A:
         """What is to be done, as far as the stores know."""

@@ -10,7 +10,7 @@ from snapshotter.model.snapshot import GroupSnapshot
 from snapshotter.plan import group_status
 from snapshotter.plan.group_content import Action, CheckGroupSnapshot, CreateGroupSnapshot, DeleteGroupSnapshot
 from snapshotter.plan.lifecycle import ClearError, Refuse, Release, Settle, Unmark, Wait
-from snapshotter.sidecar.controller import Controller, Unusable
+from snapshotter.sidecar.controller import Controller
 
 log = structlog.get_logger(__name__)
 
@@ -30,17 +30,8 @@ class GroupContentController(Controller[GroupContent, GroupSnapshotClass, Action
                 await self._driver.delete_group_snapshot(handle, members, credentials)
                 log.info("group snapshot deleted", handle=handle, members=len(members))
                 await self._settle_deletion(content, group_status.cleared(self._contents.latest(content)))
-            case Release():
-                await self._contents.release(content)
-                log.info("content released")
-            case Unmark():
-                await self._contents.unmark(content)
-            case ClearError():
-                await self._contents.clear_error(content)
-            case Refuse(_, problem):
-                raise Unusable(problem, passing=False)
-            case Wait() | Settle():
-                pass
+            case Release() | Unmark() | ClearError() | Refuse() | Wait() | Settle():
+                await self._act_without_driver(content, action)
             case _:
                 assert_never(action)
 
