@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from snapshotter import names
-from snapshotter.settings import SnapshotSettings
+from snapshotter.settings import GroupSettings, SnapshotSettings
 from snapshotter.testing.faults import Fault
-from tests.world import CONTENT_PATH, World, make_world
+from tests.world import SINGLE, Kind, World, each_kind, make_world
 
 INTRODUCTION = ["GetPluginInfo", "Probe", "ControllerGetCapabilities", "GroupControllerGetCapabilities"]
 
 
+@each_kind
 async def test_promise_3_a_content_costs_one_call_and_three_requests_and_no_read(world: World) -> None:
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        await world.until(lambda: world.settled("one"))
     asked = [request for request in world.sidecar_requests() if "/one" in request]
     assert asked == ["PATCH /one", "PATCH /one/status", "PATCH /one"]
     methods = [call.method for call in world.driver.calls]
-    assert methods == [*INTRODUCTION, "CreateSnapshot"]
+    assert methods == [*INTRODUCTION, world.kind.create]
 
 
 async def test_the_status_tells_what_the_driver_made(world: World) -> None:
@@ -36,74 +36,86 @@ async def test_the_status_tells_what_the_driver_made(world: World) -> None:
     }
 
 
-async def test_promise_4_waiting_for_readiness_costs_no_request(tmp_path: Path) -> None:
-    async with make_world(tmp_path, ready_after_seconds=1.2) as world, world.sidecar():
+@each_kind
+async def test_promise_4_waiting_for_readiness_costs_no_request(tmp_path: Path, kind: Kind) -> None:
+    async with make_world(tmp_path, kind, ready_after_seconds=1.2) as world, world.sidecar():
         await world.make_class()
         await world.make_content("one")
         await world.until(lambda: world.ready("one"))
         asked = [request for request in world.sidecar_requests() if "/one" in request]
     assert asked == ["PATCH /one", "PATCH /one/status", "PATCH /one", "PATCH /one/status"]
-    assert 2 <= world.calls("CreateSnapshot", "vol") <= 5
-    assert len(world.driver.snapshots) == 1
+    assert 2 <= world.calls(world.kind.create) <= 5
+    assert len(world.stored) == 1
 
 
+@each_kind
 async def test_promise_4_a_failing_driver_is_called_by_the_backoff_alone(world: World) -> None:
     # The default flags, twenty times as fast: six or seven calls in what stands for 60 seconds.
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="broken in way {n}"))
+    world.driver.faults.set(Fault(match=world.kind.create, error="INTERNAL", message="broken in way {n}"))
     fast = world.settings().work
     async with world.sidecar(work=type(fast)(retry_start=1 / 20, retry_max=300 / 20)):
         await world.make_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") >= 1)
+        await world.until(lambda: world.calls(world.kind.create) >= 1)
         await asyncio.sleep(60 / 20)
-        assert world.calls("CreateSnapshot") <= 7
+        assert world.calls(world.kind.create) <= 7
 
 
+@each_kind
 @pytest.mark.parametrize("length", [pytest.param(-1, id="the uid as it is"), pytest.param(8, id="a part of it")])
 async def test_the_name_is_made_of_prefix_and_uid(world: World, length: int) -> None:
-    async with world.sidecar(snapshots=SnapshotSettings(name_prefix="cut", name_uuid_length=length)):
+    settings = {
+        "snapshots": SnapshotSettings(name_prefix="cut", name_uuid_length=length),
+        "groups": GroupSettings(name_prefix="group-cut", name_uuid_length=length),
+    }
+    async with world.sidecar(**settings):
         await world.make_content("one", uid="01234567-89ab-cdef-0123-456789abcdef")
         await world.until(lambda: world.ready("one"))
-    (call,) = world.driver.log.of("CreateSnapshot")
+    (call,) = world.driver.log.of(world.kind.create)
     expected = "01234567-89ab-cdef-0123-456789abcdef" if length < 0 else "01234567"
-    assert call.request["name"] == f"cut-{expected}"
+    prefix = "cut" if world.kind is SINGLE else "group-cut"
+    assert call.request["name"] == f"{prefix}-{expected}"
 
 
+@each_kind
 async def test_the_driver_gets_the_class_parameters_the_secret_and_the_extra_metadata(world: World) -> None:
     await world.make_secret("login", user="admin")
-    await world.make_class("rich", {"color": "blue", "csi.storage.k8s.io/snapshotter-secret-name": "login"})
+    await world.make_class("rich", {"color": "blue", world.kind.secret_parameter: "login"})
     async with world.sidecar(snapshots=SnapshotSettings(extra_create_metadata=True)):
         await world.make_content(
             "one",
             class_name="rich",
-            annotations={names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"},
+            annotations=world.kind.secret("login"),
         )
         await world.until(lambda: world.ready("one"))
-    (call,) = world.driver.log.of("CreateSnapshot")
+    (call,) = world.driver.log.of(world.kind.create)
     assert call.request["parameters"] == {
         "color": "blue",
-        names.METADATA_SNAPSHOT_NAME: "one",
-        names.METADATA_SNAPSHOT_NAMESPACE: "default",
-        names.METADATA_CONTENT_NAME: "one",
+        f"{world.kind.metadata_prefix}/name": "one",
+        f"{world.kind.metadata_prefix}/namespace": "default",
+        f"{world.kind.metadata_prefix}content/name": "one",
     }
     assert call.request["secrets"] == ["user"]
 
 
+@each_kind
 async def test_contents_of_other_drivers_are_left_alone(world: World) -> None:
     async with world.sidecar():
-        foreign = await world.make_content("foreign", driver="other.example.com")
+        await world.make_content("foreign", driver="other.example.com")
+        foreign = world.content("foreign")
         await world.make_content("ours")
         await world.until(lambda: world.ready("ours"))
     assert world.content("foreign") == foreign
-    assert world.calls("CreateSnapshot") == 1
+    assert world.calls(world.kind.create) == 1
 
 
+@each_kind
 async def test_a_content_whose_protection_is_missing_gets_it_with_the_mark(world: World) -> None:
     async with world.sidecar():
         await world.make_content("one", finalizers=())
         await world.until(lambda: world.ready("one"))
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
 async def test_promise_9_a_driver_that_gives_no_time_and_no_size_gives_now_and_nothing(tmp_path: Path) -> None:
@@ -119,7 +131,10 @@ async def test_promise_9_a_driver_that_gives_no_time_and_no_size_gives_now_and_n
 NONSENSE: dict[str, tuple[dict[str, object], str]] = {
     "no snapshot": ({"snapshot": None}, "without a snapshot"),
     "no id": ({"snapshot": {"snapshot_id": ""}}, "without an id"),
-    "another volume": ({"snapshot": {"source_volume_id": "elsewhere"}}, 'of volume "elsewhere" instead of "vol"'),
+    "another volume": (
+        {"snapshot": {"source_volume_id": "elsewhere"}},
+        'of volume "elsewhere" instead of "vol"',
+    ),
 }
 
 
@@ -127,38 +142,41 @@ NONSENSE: dict[str, tuple[dict[str, object], str]] = {
 async def test_a_nonsensical_answer_is_an_error_and_loses_nothing(
     world: World, answer: dict[str, object], text: str
 ) -> None:
-    fault = world.driver.faults.set(Fault(match="CreateSnapshot", answer=answer))
+    fault = world.driver.faults.set(Fault(match=world.kind.create, answer=answer))
     async with world.sidecar():
         await world.make_content("one")
         await world.until(lambda: text in (world.error("one") or ""))
         # The driver may have made a snapshot, so the content is held back.
-        assert names.BEING_CREATED in world.annotations("one")
+        assert world.kind.being_created in world.annotations("one")
         await world.delete_content("one")
         world.driver.faults.lift(fault)
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
 async def test_another_handle_for_the_same_snapshot_is_not_taken(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", times=1, answer={"snapshot": {"ready_to_use": False}}))
+    world.driver.faults.set(
+        Fault(match=world.kind.create, times=1, answer={world.kind.answer: {"ready_to_use": False}})
+    )
     async with world.sidecar():
-        world.driver.faults.set(Fault(match="CreateSnapshot", answer={"snapshot": {"snapshot_id": "another"}}))
+        world.driver.faults.set(Fault(match=world.kind.create, answer={world.kind.answer: {"snapshot_id": "another"}}))
         await world.make_content("one")
         await world.until(lambda: world.ready("one"))
-    (snapshot,) = world.driver.snapshots.values()
-    assert world.status("one")["snapshotHandle"] == snapshot.id
+    assert list(world.stored) == [world.handle("one")]
 
 
+@each_kind
 async def test_promise_5_a_class_that_comes_later_is_noticed_at_once(world: World) -> None:
     slow = world.settings().work
     async with world.sidecar(work=type(slow)(retry_start=60.0, retry_max=60.0)):
         await world.make_content("one", class_name="later")
-        await world.until(lambda: 'VolumeSnapshotClass "later" does not exist' in (world.error("one") or ""))
+        await world.until(lambda: f'{world.kind.snapshot_class} "later" does not exist' in (world.error("one") or ""))
         await world.make_class("later")
         await world.until(lambda: world.ready("one"))
     assert world.error("one") is None
 
 
+@each_kind
 async def test_promise_13_there_is_no_limit_of_our_own(world: World) -> None:
     async with world.sidecar():
         start = asyncio.get_running_loop().time()
@@ -169,12 +187,13 @@ async def test_promise_13_there_is_no_limit_of_our_own(world: World) -> None:
     assert asyncio.get_running_loop().time() - start < 20
 
 
+@each_kind
 async def test_promise_13_a_server_that_is_busy_is_obeyed(world: World) -> None:
     world.server.faults.set(
-        Fault(match=f"PATCH {CONTENT_PATH}", times=3, error=429, headers={"Retry-After": "0"}, message="busy")
+        Fault(match=f"PATCH {world.kind.path}", times=3, error=429, headers={"Retry-After": "0"}, message="busy")
     )
     async with world.sidecar():
         await world.make_content("one")
         await world.until(lambda: world.ready("one"))
     assert not world.warnings("one")
-    assert world.calls("CreateSnapshot") == 1
+    assert world.calls(world.kind.create) == 1
