@@ -68,6 +68,21 @@ class QueueMetrics:
         self._retries.inc()
 
 
+class ElectionMetrics:
+    """The series of one lease; a `snapshotter.runtime.leader.Observer`."""
+
+    def __init__(self, metrics: "Metrics", lease: str) -> None:
+        self._master = metrics.election_master.labels(lease)
+        self._slow_paths = metrics.election_slow_paths.labels(lease)
+        self._master.set(0)
+
+    def leads(self, leading: bool, /) -> None:
+        self._master.set(leading)
+
+    def slow_path(self) -> None:
+        self._slow_paths.inc()
+
+
 class Metrics:
     """The series, declared once."""
 
@@ -100,6 +115,18 @@ class Metrics:
         )
         self.queue_retries = Counter(
             "workqueue_retries", "Keys that come back after a failure.", ("name",), registry=registry
+        )
+        self.election_master = Gauge(
+            "leader_election_master_status",
+            "1 while we hold the lease, 0 while we stand by.",
+            ("name",),
+            registry=registry,
+        )
+        self.election_slow_paths = Counter(
+            "leader_election_slowpath",
+            "Renewals of the lease that needed more than one request.",
+            ("name",),
+            registry=registry,
         )
         self.calls_in_flight = Gauge(
             "snapshotter_csi_calls_in_flight",

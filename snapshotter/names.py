@@ -26,6 +26,9 @@ GROUP_BEING_DELETED: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsna
 GROUP_DELETION_SECRET_NAME: Final = "groupsnapshot.storage.kubernetes.io/deletion-secret-name"
 GROUP_DELETION_SECRET_NAMESPACE: Final = "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace"
 
+MANAGED_BY: Final = "snapshot.storage.kubernetes.io/managed-by"
+"""The label of a content that the sidecar on one node works on: the node's name."""
+
 CONTENT_FINALIZER: Final = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
 
 GROUP_CONTENT_FINALIZER: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsnapshotcontent-bound-protection"

@@ -86,7 +86,7 @@ def test_each_family_is_declared_once(metrics: Metrics) -> None:
 
 
 def test_our_own_series_begin_with_our_name(metrics: Metrics) -> None:
-    known = ("csi_sidecar_", "workqueue_", "process_")
+    known = ("csi_sidecar_", "workqueue_", "leader_election_", "process_")
     names = {family.name for family in text_string_to_metric_families(page(metrics))}
     assert {name for name in names if not name.startswith((*known, "snapshotter_"))} == set()
     assert {

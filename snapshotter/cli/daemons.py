@@ -32,7 +32,7 @@ def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(start())
-    except sidecar.StartError as error:
+    except sidecar.CannotRun as error:
         _complain(program, str(error))
         return error.exit_code
     except Exception as error:  # the top of a program: nobody else would tell

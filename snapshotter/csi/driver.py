@@ -33,7 +33,9 @@ class Identity:
 class Driver:
     """Calls to the driver. Each raises `CsiError`; `DriverAway` when the call was not even sent."""
 
-    def __init__(self, channel: Channel, metrics: Metrics, *, timeout: float, want_groups: bool) -> None:
+    def __init__(
+        self, channel: Channel, metrics: Metrics, *, timeout: float, want_groups: bool, permit: Callable[[], None]
+    ) -> None:
         self._channel = channel
         self._metrics = metrics
         self._timeout = timeout
@@ -41,6 +43,7 @@ class Driver:
         self._controller = csi_pb2_grpc.ControllerStub(channel.grpc)
         self._groups = csi_pb2_grpc.GroupControllerStub(channel.grpc)
         self._want_groups = want_groups
+        self._permit = permit
         self._known: Identity | None = None
         self._away: str | None = "the driver has not been reached yet"
         metrics.driver_connected.set(0)
@@ -53,7 +56,8 @@ class Driver:
         return self._known
 
     def require(self) -> None:
-        """Raise `DriverAway` if a call could not be sent now."""
+        """Raise `DriverAway` if a call could not be sent now, and what the permit raises if none may be."""
+        self._permit()
         if self._away is not None:
             raise DriverAway(self._away)
 
@@ -307,8 +311,17 @@ class Driver:
 
 @asynccontextmanager
 async def open_driver(
-    address: str, metrics: Metrics, *, timeout: float, log_payloads: bool, want_groups: bool = False
+    address: str,
+    metrics: Metrics,
+    *,
+    timeout: float,
+    log_payloads: bool,
+    want_groups: bool = False,
+    permit: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Driver]:
-    """The driver behind `--csi-address`; `want_groups`: ask it about groups as well. Raises `BadAddress`."""
+    """The driver behind `--csi-address`. Raises `BadAddress`.
+
+    `want_groups`: ask it about groups as well. `permit` is asked before each call that is about snapshots.
+    """
     async with open_channel(address, metrics, log_payloads=log_payloads) as channel:
-        yield Driver(channel, metrics, timeout=timeout, want_groups=want_groups)
+        yield Driver(channel, metrics, timeout=timeout, want_groups=want_groups, permit=permit)

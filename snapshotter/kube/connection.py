@@ -5,7 +5,7 @@ Everything that holds for all requests is here: credentials, timeouts, the clien
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,17 +52,32 @@ class Limits:
         return None if self.qps is None else AsyncLimiter(self.burst, self.burst / self.qps)
 
 
+Permit = Callable[[], None]
+"""Raises if nothing may be written at this moment."""
+
+
+def always() -> None:
+    """The permit of those who need none."""
+
+
 class Connection:
     """Requests to one API server."""
 
     def __init__(
-        self, kubeconfig: Path | None, client: ApiClient, limits: Limits, metrics: Metrics, user_agent: str
+        self,
+        kubeconfig: Path | None,
+        client: ApiClient,
+        limits: Limits,
+        metrics: Metrics,
+        user_agent: str,
+        permit: Permit,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._client = client
         self._limiter = limits.limiter()
         self._requests = metrics.api_requests
         self._user_agent = user_agent
+        self._permit = permit
 
     async def request(
         self,
@@ -73,7 +88,7 @@ class Connection:
         body: object = None,
         content_type: str = JSON,
     ) -> bytes:
-        """The answer's body. Raises `ApiError`.
+        """The answer's body. Raises `ApiError`, and what the permit raises.
 
         A 429 is obeyed and a 401 makes us read our credentials anew; both then try again.
         """
@@ -81,6 +96,8 @@ class Connection:
         refreshed = False
         for wait in range(MOST_WAITS + 1):
             async with self._limiter or nullcontext():
+                if method != "GET":
+                    self._permit()
                 response, answer = await self._exchange(method, path, query, body, content_type, what)
             self._requests.labels(method, str(response.status)).inc()
             if response.status < 300:
@@ -175,9 +192,12 @@ class Connection:
 
 @asynccontextmanager
 async def connect(
-    kubeconfig: Path | None, limits: Limits, metrics: Metrics, *, user_agent: str
+    kubeconfig: Path | None, limits: Limits, metrics: Metrics, *, user_agent: str, permit: Permit = always
 ) -> AsyncIterator[Connection]:
-    """A connection by a kubeconfig, or by what a pod finds in its cluster. Raises `BadConfiguration`."""
+    """A connection by a kubeconfig, or by what a pod finds in its cluster. Raises `BadConfiguration`.
+
+    `permit` is asked before each request that changes something.
+    """
     configuration = await _load(kubeconfig)
     # Watches keep their connections; more requests than this at a time would only wait in the server.
     configuration.connection_pool_maxsize = 100
@@ -186,7 +206,7 @@ async def connect(
     except (OSError, ssl.SSLError, ValueError) as error:
         raise BadConfiguration(f"the certificates of {_source(kubeconfig)} are unusable: {error}") from error
     async with client:
-        yield Connection(kubeconfig, client, limits, metrics, user_agent)
+        yield Connection(kubeconfig, client, limits, metrics, user_agent, permit)
 
 
 async def _load(kubeconfig: Path | None) -> Configuration:

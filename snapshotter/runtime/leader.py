@@ -198,6 +198,11 @@ class Tenure:
         """Zero when we may not act."""
         return 0.0 if self._until is None else max(0.0, self._until - self.clock())
 
+    @property
+    def seconds_over(self) -> float:
+        """How long ago a tenure that nobody has ended ran out."""
+        return 0.0 if self._until is None else max(0.0, self.clock() - self._until)
+
     def require(self) -> None:
         """Raise `NotLeading` unless we may act at this moment. To be called right before each act."""
         if not self.seconds_left:

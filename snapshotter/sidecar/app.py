@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 from snapshotter import logs
 from snapshotter.csi.channel import BadAddress
 from snapshotter.csi.driver import Driver, open_driver
-from snapshotter.kube.connection import BadConfiguration, Connection, Limits, connect
+from snapshotter.kube.connection import BadConfiguration, Connection, Limits, Permit, always, connect
 from snapshotter.metrics import Metrics
 from snapshotter.model.snapshot import CsiError
+from snapshotter.runtime.leader import NotLeading
 from snapshotter.settings import SidecarSettings, host_and_port
 from snapshotter.sidecar.health import Health
+from snapshotter.sidecar.leadership import ElectedLeadership, Leadership
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.web.server import ListenError, serving
 
@@ -27,8 +29,8 @@ CONNECT_SECONDS = 30.0
 """How long a driver that is not there yet is waited for at the start."""
 
 
-class StartError(Exception):
-    """The program cannot start; the message is for the person who started it."""
+class CannotRun(Exception):
+    """The program cannot start, or not go on; the message is for the person who started it."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -36,17 +38,32 @@ class StartError(Exception):
 
 
 async def run(settings: SidecarSettings) -> None:
-    """Run until SIGTERM or SIGINT; a second signal does not wait any more. Raises `StartError`."""
+    """Run until SIGTERM or SIGINT; a second signal does not wait any more.
+
+    Raises `CannotRun`, also when we lead no more.
+    """
     logs.set_up("json" if settings.logs.log_format == "json" else "text", settings.logs.verbosity)
     stop = Shutdown()
     with stop.on_signals():
         try:
-            async with started(settings) as sidecar:
-                await sidecar.work(stop.wait)
+            await _work(settings, stop)
         except asyncio.CancelledError:
             if not stop.requested:
                 raise
-        log.info("stopped")
+    log.info("stopped")
+
+
+async def _work(settings: SidecarSettings, stop: "Shutdown") -> None:
+    lost: BaseException | None = None
+    try:
+        async with started(settings) as sidecar:
+            await sidecar.work(stop.wait)
+    except* NotLeading as errors:
+        lost = errors
+        while isinstance(lost, BaseExceptionGroup):
+            lost = lost.exceptions[0]
+    if lost is not None:
+        raise CannotRun(f"leadership lost: {lost}") from lost
 
 
 class Shutdown:
@@ -88,11 +105,14 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
     """Everything that the sidecar stands on, in the order in which it can be had."""
     metrics = Metrics(CollectorRegistry())
     health = Health()
+    leadership = _leadership(settings)
     try:
         async with AsyncExitStack() as stack:
             if settings.web.address:
-                await stack.enter_async_context(_web(settings, metrics, health))
-            connection = await stack.enter_async_context(_connection(settings, metrics))
+                await stack.enter_async_context(_web(settings, metrics, health, leadership))
+            connection = await stack.enter_async_context(
+                _connection(settings, metrics, _limits(settings), leadership.require)
+            )
             driver = await stack.enter_async_context(
                 open_driver(
                     settings.driver.csi_address,
@@ -100,21 +120,33 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
                     timeout=settings.driver.timeout,
                     log_payloads=settings.logs.verbosity >= logs.PAYLOAD_VERBOSITY,
                     want_groups=settings.features.group_snapshots,
+                    permit=leadership.require,
                 )
             )
             health.expect(driver)
             await _meet(driver)
-            yield Sidecar(settings, metrics, health, connection, driver)
+            if isinstance(leadership, ElectedLeadership):
+                own_connection = await stack.enter_async_context(_connection(settings, metrics, Limits(), always))
+                leadership.stand(driver.identity.name, own_connection, metrics)
+            yield Sidecar(settings, metrics, health, connection, driver, leadership)
     except BadConfiguration as error:
-        raise StartError(str(error)) from error
+        raise CannotRun(str(error)) from error
     except BadAddress as error:
-        raise StartError(f"--csi-address: {error}") from error
+        raise CannotRun(f"--csi-address: {error}") from error
     except ListenError as error:
-        raise StartError(str(error), exit_code=255) from error
+        raise CannotRun(str(error), exit_code=255) from error
+
+
+def _leadership(settings: SidecarSettings) -> Leadership:
+    if not settings.election.enabled:
+        return Leadership()
+    return ElectedLeadership(settings.election, release=settings.features.release_on_exit)
 
 
 @asynccontextmanager
-async def _web(settings: SidecarSettings, metrics: Metrics, health: Health) -> AsyncIterator[None]:
+async def _web(
+    settings: SidecarSettings, metrics: Metrics, health: Health, leadership: Leadership
+) -> AsyncIterator[None]:
     host, port = host_and_port(settings.web.address)
     async with serving(
         host,
@@ -123,29 +155,37 @@ async def _web(settings: SidecarSettings, metrics: Metrics, health: Health) -> A
         metrics_path=settings.web.metrics_path,
         alive=health.alive,
         ready=health.ready,
+        election=leadership.trouble if settings.election.enabled else None,
     ) as actual:
         log.info("serving metrics and health", port=actual, path=settings.web.metrics_path)
         yield
 
 
-def _connection(settings: SidecarSettings, metrics: Metrics) -> AbstractAsyncContextManager[Connection]:
+def _limits(settings: SidecarSettings) -> Limits:
+    return Limits(settings.kube.qps if settings.kube.qps > 0 else None, settings.kube.burst)
+
+
+def _connection(
+    settings: SidecarSettings, metrics: Metrics, limits: Limits, permit: Permit
+) -> AbstractAsyncContextManager[Connection]:
     return connect(
         Path(settings.kube.kubeconfig) if settings.kube.kubeconfig else None,
-        Limits(settings.kube.qps if settings.kube.qps > 0 else None, settings.kube.burst),
+        limits,
         metrics,
         user_agent=f"csi-snapshotter/{version('snapshotter')}",
+        permit=permit,
     )
 
 
 async def _meet(driver: Driver) -> None:
-    """Wait for the driver and see whether it is one that makes snapshots. Raises `StartError`."""
+    """Wait for the driver and see whether it is one that makes snapshots. Raises `CannotRun`."""
     try:
         await driver.wait_until_connected(CONNECT_SECONDS)
         identity = await driver.meet()
     except CsiError as error:
-        raise StartError(f"the CSI driver cannot be used: {error}") from error
+        raise CannotRun(f"the CSI driver cannot be used: {error}") from error
     if not identity.capabilities.create_delete_snapshot:
-        raise StartError(
+        raise CannotRun(
             f'CSI driver "{identity.name}" does not support snapshots: '
             "its controller does not announce CREATE_DELETE_SNAPSHOT"
         )

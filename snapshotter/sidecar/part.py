@@ -20,6 +20,7 @@ from snapshotter.settings import KubeSettings, WorkSettings
 from snapshotter.sidecar.contents import Contents
 from snapshotter.sidecar.controller import Controller, Surroundings
 from snapshotter.sidecar.health import Health, expose
+from snapshotter.sidecar.leadership import Leadership
 from snapshotter.sidecar.wakeups import Wakeups
 
 C = TypeVar("C", bound=AnyContent)
@@ -49,11 +50,14 @@ class Part(Generic[C, K, A]):
         work: WorkSettings,
         metrics: Metrics,
         health: Health,
+        leadership: Leadership,
+        label_selector: str | None,
         queue_name: str,
     ) -> None:
         driver = terms().driver
         self._terms = terms
         self._health = health
+        self._leadership = leadership
         self._resync_period = kube.resync_period
         self._workers_per_lane = work.worker_threads
         store: Store[C] = Store()
@@ -64,6 +68,7 @@ class Part(Generic[C, K, A]):
             metrics,
             wanted=lambda content: content.spec.driver == driver,
             field_selector=f"spec.driver={driver}",
+            label_selector=label_selector,
         )
         self._controller = controller(
             kind,
@@ -101,6 +106,7 @@ class Part(Generic[C, K, A]):
                     tasks.create_task(self._follow_contents(), name=f"informer {self._contents.what}"),
                     tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
                 ]
+                await self._leadership.won.wait()
                 await self._workers.run()
                 for task in background:
                     task.cancel()

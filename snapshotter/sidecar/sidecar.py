@@ -12,16 +12,17 @@ from snapshotter.kube.kinds import CONTENT, SNAPSHOT_CLASS, group_class, group_c
 from snapshotter.kube.secrets import Secrets
 from snapshotter.metrics import Metrics
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
-from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE
+from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE, MANAGED_BY
 from snapshotter.plan import content
 from snapshotter.plan import group_content as groups_plan
 from snapshotter.plan.lifecycle import Naming, Terms
-from snapshotter.settings import SidecarSettings
+from snapshotter.settings import NodeSettings, SidecarSettings
 from snapshotter.sidecar.content import ContentController
 from snapshotter.sidecar.controller import Surroundings
 from snapshotter.sidecar.group_content import GroupContentController
 from snapshotter.sidecar.groups import Groups
 from snapshotter.sidecar.health import Health
+from snapshotter.sidecar.leadership import Leadership
 from snapshotter.sidecar.part import Part
 
 log = structlog.get_logger(__name__)
@@ -34,13 +35,20 @@ class Sidecar:
     """The working parts, put together."""
 
     def __init__(
-        self, settings: SidecarSettings, metrics: Metrics, health: Health, connection: Connection, driver: Driver
+        self,
+        settings: SidecarSettings,
+        metrics: Metrics,
+        health: Health,
+        connection: Connection,
+        driver: Driver,
+        leadership: Leadership,
     ) -> None:
         self.health = health
         self._settings = settings
         self._metrics = metrics
         self._connection = connection
         self._driver = driver
+        self._leadership = leadership
         self._events = Events(connection, f"csi-snapshotter {driver.identity.name}")
         self._surroundings = Surroundings(driver, Secrets(connection), self._events)
         self._singles = Part(
@@ -55,6 +63,8 @@ class Sidecar:
             work=settings.work,
             metrics=metrics,
             health=health,
+            leadership=leadership,
+            label_selector=_selector(settings.node),
             queue_name=CONTENT_QUEUE,
         )
         self._groups = Groups(connection, self._group_part) if settings.features.group_snapshots else None
@@ -72,15 +82,21 @@ class Sidecar:
             work=self._settings.work,
             metrics=self._metrics,
             health=self.health,
+            leadership=self._leadership,
+            label_selector=_selector(self._settings.node),
             queue_name=GROUP_CONTENT_QUEUE,
         )
 
     async def work(self, end: Callable[[], Awaitable[object]]) -> None:
-        """Work until `end` returns, then finish what is in hand within the grace time."""
+        """Work while we lead, until `end` returns, then finish what is in hand within the grace time.
+
+        Raises a group of `NotLeading` as soon as another may lead.
+        """
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(self._events.run(), name="events"),
                 tasks.create_task(self._driver.keep_in_touch(self._driver_returned), name="driver"),
+                tasks.create_task(self._leadership.run(), name="election"),
             ]
             work = {tasks.create_task(self._singles.run(), name="singles")}
             if self._groups is not None:
@@ -93,13 +109,16 @@ class Sidecar:
             await self._finish(work)
             for task in background:
                 task.cancel()
+        await self._leadership.give_up()
 
     async def _finish(self, work: set["asyncio.Task[None]"]) -> None:
-        _, unfinished = await asyncio.wait(work, timeout=self._settings.work.shutdown_grace)
+        working = self._leadership.won.is_set()
+        _, unfinished = await asyncio.wait(work, timeout=self._settings.work.shutdown_grace if working else 0)
         for task in unfinished:
             task.cancel()
-        if unfinished:
+        if unfinished and working:
             log.warning("operations that did not end within the grace time are cut off")
+        if unfinished:
             await asyncio.wait(unfinished)
         try:
             async with asyncio.timeout(LAST_EVENTS_SECONDS):
@@ -126,3 +145,8 @@ class Sidecar:
             naming=Naming(prefix, None if uuid_length < 0 else uuid_length),
             extra_create_metadata=self._settings.snapshots.extra_create_metadata,
         )
+
+
+def _selector(node: NodeSettings) -> str | None:
+    """Which contents are for us; None: all of our driver's."""
+    return f"{MANAGED_BY}={node.name}" if node.enabled else None

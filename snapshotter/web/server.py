@@ -24,10 +24,11 @@ async def serving(
     metrics_path: str,
     alive: Check,
     ready: Check,
+    election: Check | None = None,
 ) -> AsyncIterator[int]:
     """Serve the metrics, `/healthz` and `/readyz` while the context lasts; gives the port.
 
-    Raises `ListenError`.
+    With an election `/healthz/leader-election` as well. Raises `ListenError`.
     """
 
     async def metrics(request: web.Request) -> web.Response:
@@ -44,6 +45,8 @@ async def serving(
             web.get("/readyz", _answer(ready)),
         ]
     )
+    if election is not None:
+        app.add_routes([web.get("/healthz/leader-election", _answer(election))])
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
