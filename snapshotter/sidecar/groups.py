@@ -8,7 +8,8 @@ import structlog
 
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.discovery import served_versions
-from snapshotter.kube.errors import ApiError
+from snapshotter.kube.errors import ApiError, Forbidden, NotFound
+from snapshotter.kube.kinds import group_class, group_content
 from snapshotter.names import GROUP_SNAPSHOT_GROUP, GROUP_SNAPSHOT_VERSIONS
 from snapshotter.sidecar.part import Part
 
@@ -26,6 +27,7 @@ class Groups:
         self._make_part = make_part
         self._part: Part[Any, Any, Any] | None = None
         self._closed = asyncio.Event()
+        self._told = ""
 
     async def run(self) -> None:
         """Follow what is served, until closed and what is in hand is finished."""
@@ -46,10 +48,24 @@ class Groups:
         """The version to speak. When the server does not say, things stay as they are."""
         try:
             served = await served_versions(self._connection, GROUP_SNAPSHOT_GROUP)
+            version = next((version for version in GROUP_SNAPSHOT_VERSIONS if version in served), None)
+            if version is not None and version != current:
+                await self._try_to_list(version)
+        except (Forbidden, NotFound) as error:
+            # A role without groups, or CRDs that are not all there (yet). Single snapshots go on.
+            if str(error) != self._told:
+                self._told = str(error)
+                log.warning("group snapshots are not worked at", reason=self._told)
+            return None
         except ApiError as error:
             log.warning("it is not known whether group snapshots are served", reason=str(error))
             return current
-        return next((version for version in GROUP_SNAPSHOT_VERSIONS if version in served), None)
+        return version
+
+    async def _try_to_list(self, version: str) -> None:
+        """Raise `ApiError` if what is served cannot be listed."""
+        for kind in (group_content(version), group_class(version)):
+            await self._connection.request("GET", kind.path, query={"limit": "1"})
 
     async def _pause(self) -> None:
         try:
