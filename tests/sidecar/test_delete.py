@@ -6,17 +6,17 @@ import pytest
 
 from snapshotter import names
 from snapshotter.testing.faults import Fault
-from tests.world import CONTENT_PATH, World
+from tests.world import World, each_kind
 
 
 async def ready(world: World, name: str = "one", **content: object) -> str:
     """A content with a ready snapshot; its handle."""
     await world.make_content(name, **content)  # type: ignore[arg-type]
-    await world.until(lambda: world.ready(name) and names.BEING_CREATED not in world.annotations(name))
-    handle: str = world.status(name)["snapshotHandle"]
-    return handle
+    await world.until(lambda: world.settled(name))
+    return world.handle(name)
 
 
+@each_kind
 async def test_a_snapshot_goes_with_its_content(world: World) -> None:
     async with world.sidecar():
         handle = await ready(world)
@@ -24,20 +24,22 @@ async def test_a_snapshot_goes_with_its_content(world: World) -> None:
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
         assert world.sidecar_requests()[before:] == ["PATCH /one/status", "PATCH /one"]
-    assert world.calls("DeleteSnapshot", handle) == 1
-    assert not world.driver.snapshots
+    assert world.calls(world.kind.delete, handle) == 1
+    assert not world.stored
     assert not world.warnings("one")
 
 
+@each_kind
 async def test_promise_2_a_retained_snapshot_outlives_its_content(world: World) -> None:
     async with world.sidecar():
         handle = await ready(world, policy="Retain")
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
-    assert handle in world.driver.snapshots
-    assert world.calls("DeleteSnapshot") == 0
+    assert handle in world.stored
+    assert world.calls(world.kind.delete) == 0
 
 
+@each_kind
 async def test_promise_2_and_7_without_the_mark_nothing_is_deleted_and_the_blocker_is_named(world: World) -> None:
     async with world.sidecar():
         handle = await ready(world)
@@ -45,11 +47,11 @@ async def test_promise_2_and_7_without_the_mark_nothing_is_deleted_and_the_block
         await world.until(lambda: world.events("one"))
         (event,) = world.events("one")
         assert event["reason"] == "SnapshotDeletePending"
-        assert "VolumeSnapshot default/one has not been deleted" in event["message"]
-        assert handle in world.driver.snapshots
-        await world.patch("one", {"metadata": {"annotations": {names.BEING_DELETED: "yes"}}})
+        assert f"{world.kind.snapshot} default/one has not been deleted" in event["message"]
+        assert handle in world.stored
+        await world.patch("one", {"metadata": {"annotations": {world.kind.being_deleted: "yes"}}})
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
 async def test_promise_2_a_member_of_a_group_is_released_and_not_deleted(world: World) -> None:
@@ -58,118 +60,130 @@ async def test_promise_2_a_member_of_a_group_is_released_and_not_deleted(world: 
         await world.patch("one", {"status": {"volumeGroupSnapshotHandle": "group-1"}}, status=True)
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
-    assert handle in world.driver.snapshots
-    assert world.calls("DeleteSnapshot") == 0
+    assert handle in world.stored
+    assert world.calls(world.kind.delete) == 0
 
 
+@each_kind
 async def test_promise_2_an_import_that_nobody_bound_leaves_the_storage_alone(world: World) -> None:
     async with world.sidecar():
         handle = await ready(world, policy="Retain")
         await ready(world, "import", snapshot=handle, uid="")
         await world.delete_content("import", marked=False)
         await world.until(lambda: world.content("import") is None)
-    assert handle in world.driver.snapshots
+    assert handle in world.stored
 
 
+@each_kind
 async def test_promise_8_other_finalizers_stay_and_the_status_is_cleared(world: World) -> None:
     async with world.sidecar():
-        await ready(world, finalizers=("example.com/a", names.CONTENT_FINALIZER, "example.com/b"))
+        await ready(world, finalizers=("example.com/a", world.kind.finalizer, "example.com/b"))
         await world.delete_content("one")
         await world.until(lambda: world.finalizers("one") == ["example.com/a", "example.com/b"])
-    assert world.status("one") == {}
-    assert not world.driver.snapshots
+    # The members of a group stay: others may still look them up there.
+    assert set(world.status("one")) <= {"volumeSnapshotInfoList"}
+    assert not world.stored
 
 
+@each_kind
 @pytest.mark.parametrize("code", ["INTERNAL", "FAILED_PRECONDITION", "UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED"])
 async def test_promise_7_a_failed_delete_says_so_until_it_works(world: World, code: str) -> None:
     async with world.sidecar():
         handle = await ready(world)
-        fault = world.driver.faults.set(Fault(match="DeleteSnapshot", error=code, message="it is in use"))
+        fault = world.driver.faults.set(Fault(match=world.kind.delete, error=code, message="it is in use"))
         await world.delete_content("one")
-        await world.until(lambda: f'DeleteSnapshot of snapshot "{handle}" failed' in (world.error("one") or ""))
+        await world.until(
+            lambda: f'{world.kind.delete} of {world.kind.thing} "{handle}" failed' in (world.error("one") or "")
+        )
         assert "it is in use" in (world.error("one") or "")
         assert world.ready("one")
         await world.until(lambda: world.warnings("one"))
-        assert {event["reason"] for event in world.warnings("one")} == {"SnapshotDeleteError"}
-        assert world.status("one")["snapshotHandle"] == handle
+        assert {event["reason"] for event in world.warnings("one")} == {world.kind.delete_failed}
+        assert world.handle("one") == handle
         world.driver.faults.lift(fault)
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
     assert len(world.warnings("one")) == 1
 
 
+@each_kind
 async def test_a_driver_that_does_not_find_what_is_to_be_deleted_has_deleted_it(world: World) -> None:
     async with world.sidecar():
         await ready(world)
-        world.driver.faults.set(Fault(match="DeleteSnapshot", error="NOT_FOUND"))
+        world.driver.faults.set(Fault(match=world.kind.delete, error="NOT_FOUND"))
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
 
 
+@each_kind
 async def test_promise_1_a_cut_without_an_answer_holds_the_deletion_back(world: World) -> None:
     fault = world.driver.faults.set(
-        Fault(match="CreateSnapshot", error="DEADLINE_EXCEEDED", error_when="after", message="too slow")
+        Fault(match=world.kind.create, error="DEADLINE_EXCEEDED", error_when="after", message="too slow")
     )
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await world.until(lambda: world.calls(world.kind.create) >= 2)
         await world.delete_content("one")
         await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""))
-        assert world.calls("DeleteSnapshot") == 0
+        assert world.calls(world.kind.delete) == 0
         world.driver.faults.lift(fault)
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_1_a_final_refusal_ends_the_wait(world: World) -> None:
-    waiting = world.driver.faults.set(Fault(match="CreateSnapshot", error="ABORTED", message="busy"))
+    waiting = world.driver.faults.set(Fault(match=world.kind.create, error="ABORTED", message="busy"))
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await world.until(lambda: world.calls(world.kind.create) >= 2)
         await world.delete_content("one")
-        world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="no such volume"))
+        world.driver.faults.set(Fault(match=world.kind.create, error="INVALID_ARGUMENT", message="no such volume"))
         world.driver.faults.lift(waiting)
         await world.until(lambda: world.content("one") is None)
-    assert world.calls("DeleteSnapshot") == 0
+    assert world.calls(world.kind.delete) == 0
 
 
+@each_kind
 async def test_promise_1_a_cut_without_an_answer_is_settled_also_when_its_class_is_gone(world: World) -> None:
-    fault = world.driver.faults.set(Fault(match="CreateSnapshot", error="UNAVAILABLE", error_when="after"))
+    fault = world.driver.faults.set(Fault(match=world.kind.create, error="UNAVAILABLE", error_when="after"))
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") >= 1)
-        await world.request("DELETE", "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/class")
-        await world.until(lambda: 'VolumeSnapshotClass "class" does not exist' in (world.error("one") or ""))
+        await world.until(lambda: world.calls(world.kind.create) >= 1)
+        await world.request("DELETE", f"{world.kind.class_path}/class")
+        await world.until(lambda: f'{world.kind.snapshot_class} "class" does not exist' in (world.error("one") or ""))
         await world.delete_content("one")
-        refusing = world.driver.faults.set(Fault(match="CreateSnapshot", error="INVALID_ARGUMENT", message="why"))
+        refusing = world.driver.faults.set(Fault(match=world.kind.create, error="INVALID_ARGUMENT", message="why"))
         world.driver.faults.lift(fault)
         await world.until(lambda: "without the parameters of the class, since" in (world.error("one") or ""))
         assert world.content("one") is not None
         world.driver.faults.lift(refusing)
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_10_a_delete_starts_while_every_create_hangs(world: World) -> None:
     async with world.sidecar():
         await ready(world)
-        world.hold("CreateSnapshot")
+        world.hold(world.kind.create)
         for number in range(100):
             await world.make_content(f"hanging-{number}")
         await world.driver.faults.wait_for_held(10)
         start = asyncio.get_running_loop().time()
         await world.delete_content("one")
-        await world.until(lambda: world.calls("DeleteSnapshot") == 1)
+        await world.until(lambda: world.calls(world.kind.delete) == 1)
         assert asyncio.get_running_loop().time() - start < 1.0
         world.driver.faults.clear()
         await world.until(lambda: all(world.ready(f"hanging-{number}") for number in range(100)))
 
 
+@each_kind
 async def test_promise_5_a_deletion_is_noticed_while_the_watch_lags_behind_our_own_writes(world: World) -> None:
     async with world.sidecar():
         await world.make_content("one")
         await world.until(lambda: world.ready("one"))
-        hold = world.hold("CreateSnapshot")
+        hold = world.hold(world.kind.create)
         await world.make_content("two")
         await world.driver.faults.wait_for_held(1)
         # From here on the watch tells nothing, so the answers to our own writes are all that is heard.
@@ -177,39 +191,44 @@ async def test_promise_5_a_deletion_is_noticed_while_the_watch_lags_behind_our_o
         await world.delete_content("two")
         world.driver.faults.lift(hold)
         await world.until(lambda: world.content("two") is None)
-    assert len(world.driver.snapshots) == 1
+    assert len(world.stored) == 1
 
 
+@each_kind
 async def test_case_46_a_status_that_cannot_be_cleared_does_not_repeat_the_call(world: World) -> None:
     async with world.sidecar():
         handle = await ready(world)
-        world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/one/status", times=2, error=500, message="not now"))
+        world.server.faults.set(
+            Fault(match=f"PATCH {world.kind.path}/one/status", times=2, error=500, message="not now")
+        )
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
-    assert world.calls("DeleteSnapshot", handle) == 1
+    assert world.calls(world.kind.delete, handle) == 1
     assert not world.warnings("one")
 
 
+@each_kind
 async def test_case_44_a_missing_secret_is_named_and_waited_for(world: World) -> None:
     await world.make_secret("login", user="admin")
     async with world.sidecar():
-        secret = {names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"}
+        secret = world.kind.secret("login")
         await ready(world, annotations=secret)
     await world.request("DELETE", "/api/v1/namespaces/default/secrets/login")
     async with world.sidecar():
         await world.delete_content("one")
         await world.until(lambda: "Secret default/login" in (world.error("one") or ""))
-        assert world.calls("DeleteSnapshot") == 0
+        assert world.calls(world.kind.delete) == 0
         await world.make_secret("login", user="admin")
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_7_the_blocker_is_named_also_while_the_snapshot_is_not_ready(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", answer={"snapshot": {"ready_to_use": False}}))
+    world.driver.faults.set(Fault(match=world.kind.create, answer={world.kind.answer: {"ready_to_use": False}}))
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: "snapshotHandle" in world.status("one"))
+        await world.until(lambda: world.kind.handle in world.status("one"))
         await world.delete_content("one", marked=False)
         await world.until(lambda: world.events("one"))
     (event,) = world.events("one")
@@ -217,33 +236,38 @@ async def test_promise_7_the_blocker_is_named_also_while_the_snapshot_is_not_rea
     assert event["count"] == 1
 
 
+@each_kind
 async def test_promise_1_a_mark_that_somebody_removed_is_put_back_while_a_cut_has_no_answer(world: World) -> None:
-    hold = world.hold("CreateSnapshot", "after")
+    hold = world.hold(world.kind.create, "after")
     async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.4)):
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
-        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: None}}})
+        await world.patch("one", {"metadata": {"annotations": {world.kind.being_created: None}}})
         await world.delete_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
-        assert names.BEING_CREATED in world.annotations("one")
+        await world.until(lambda: world.calls(world.kind.create) >= 2)
+        assert world.kind.being_created in world.annotations("one")
         world.driver.faults.lift(hold)
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_1_an_api_server_that_answers_404_for_a_moment_does_not_make_us_forget(world: World) -> None:
     async with world.sidecar():
-        world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/one/status", times=1, error=404, message="no page"))
+        world.server.faults.set(
+            Fault(match=f"PATCH {world.kind.path}/one/status", times=1, error=404, message="no page")
+        )
         await world.make_content("one")
-        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        await world.until(lambda: world.settled("one"))
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_2_a_change_of_mind_while_the_secret_is_read_counts(world: World) -> None:
     await world.make_secret("login", user="admin")
-    secret = {names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"}
+    secret = world.kind.secret("login")
     async with world.sidecar():
         handle = await ready(world, annotations=secret)
     async with world.sidecar():
@@ -255,8 +279,8 @@ async def test_promise_2_a_change_of_mind_while_the_secret_is_read_counts(world:
         await ready(world, "later", policy="Retain")
         world.server.faults.clear()
         await world.until(lambda: world.content("one") is None)
-    assert world.calls("DeleteSnapshot") == 0
-    assert handle in world.driver.snapshots
+    assert world.calls(world.kind.delete) == 0
+    assert handle in world.stored
 
 
 async def test_promise_2_a_member_is_not_deleted_singly_either_before_its_group_is_recorded(world: World) -> None:
@@ -265,26 +289,28 @@ async def test_promise_2_a_member_is_not_deleted_singly_either_before_its_group_
         await world.patch("one", {"metadata": {"annotations": {names.MEMBER_OF_GROUP: "group-1"}}})
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
-    assert handle in world.driver.snapshots
+    assert handle in world.stored
 
 
+@each_kind
 async def test_promise_7_a_deletion_that_must_wait_says_so_at_once_whatever_the_backoff(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="ABORTED", message="busy"))
+    world.driver.faults.set(Fault(match=world.kind.create, error="ABORTED", message="busy"))
     async with world.sidecar(work=type(world.settings().work)(retry_start=0.05, retry_max=60.0)):
         await world.make_content("one")
         # The ninth try is 13 seconds after the eighth.
-        await world.until(lambda: world.calls("CreateSnapshot") >= 6)
+        await world.until(lambda: world.calls(world.kind.create) >= 6)
         await world.delete_content("one")
         await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""), seconds=1.5)
 
 
+@each_kind
 async def test_promise_10_a_release_that_needs_no_driver_does_not_wait_for_deletes_that_hang(world: World) -> None:
     async with world.sidecar():
         for number in range(12):
             await world.make_content(f"hanging-{number}")
         await ready(world, "kept", policy="Retain")
         await world.until(lambda: all(world.ready(f"hanging-{number}") for number in range(12)))
-        world.hold("DeleteSnapshot")
+        world.hold(world.kind.delete)
         for number in range(12):
             await world.delete_content(f"hanging-{number}")
         await world.driver.faults.wait_for_held(10)
