@@ -1,6 +1,7 @@
 """Values for tests. Each factory takes as keywords only what a case is about; the rest is as it usually is:
 
-our own driver, a class that is known, policy Delete, our finalizer in place, a VolumeSnapshot with a uid.
+our own driver, a class that is known, policy Delete, our finalizer in place, a VolumeSnapshot or VolumeGroupSnapshot
+with a uid.
 """
 
 from collections.abc import Mapping
@@ -17,15 +18,28 @@ from snapshotter.model.content import (
     ContentStatus,
     SnapshotClass,
 )
+from snapshotter.model.group_content import (
+    GroupContent,
+    GroupContentAnnotations,
+    GroupContentMeta,
+    GroupContentSource,
+    GroupContentSpec,
+    GroupContentStatus,
+    GroupHandles,
+    GroupSnapshotClass,
+    MemberInfo,
+)
 from snapshotter.model.lifecycle import DeletionPolicy, StatusError
 from snapshotter.model.meta import Meta, ObjectReference
-from snapshotter.model.snapshot import Capabilities, Snapshot
+from snapshotter.model.snapshot import Capabilities, GroupSnapshot, Snapshot
 from snapshotter.plan.lifecycle import Naming, Terms
 
 DRIVER = "mock.csi.example.com"
 SNAPSHOT_UID = "11111111-2222-3333-4444-555555555555"
-"""The uid of the VolumeSnapshot behind `content()`."""
+"""The uid of the VolumeSnapshot behind `content()`, and of the VolumeGroupSnapshot behind `group_content()`."""
 CREATED_AT_NS = 1_700_000_000_123_456_000
+CREATED_AT = "2023-11-14T22:13:20Z"
+"""The same time, as the status of a group has it."""
 DELETED_AT = "2024-05-06T07:08:09Z"
 
 
@@ -109,6 +123,7 @@ def snapshot(
     *,
     handle: str = "snap-1",
     ready: bool = True,
+    volume: str | None = "vol-1",
     size_bytes: int | None = 1000,
     created_at_ns: int | None = CREATED_AT_NS,
     group_handle: str | None = None,
@@ -117,10 +132,138 @@ def snapshot(
     return Snapshot(
         handle=handle,
         ready=ready,
-        volume="vol-1",
+        volume=volume,
         size_bytes=size_bytes,
         created_at_ns=created_at_ns,
         group_handle=group_handle,
+    )
+
+
+def group_content(
+    *,
+    name: str = "group-content-1",
+    uid: str = "uid-of-group-content-1",
+    version: str = "10",
+    driver: str = DRIVER,
+    policy: DeletionPolicy = "Delete",
+    class_name: str | None = "class-1",
+    volumes: tuple[str, ...] | None = None,
+    imported: str | None = None,
+    imported_members: tuple[str, ...] = ("snap-1", "snap-2"),
+    ref_uid: str = SNAPSHOT_UID,
+    deleting: bool = False,
+    finalizers: tuple[str, ...] = (names.GROUP_CONTENT_FINALIZER,),
+    being_created: bool = False,
+    being_deleted: bool = False,
+    annotations: Mapping[str, str] | None = None,
+    has_status: bool = False,
+    handle: str | None = None,
+    ready: bool | None = None,
+    created_at: str | None = None,
+    members: tuple[MemberInfo, ...] = (),
+    error: str | None = None,
+) -> GroupContent:
+    """A content of the group of volumes `vol-1` and `vol-2`, or of the group `imported` with its members."""
+    marks = {
+        names.GROUP_BEING_CREATED: names.MARK if being_created else None,
+        names.GROUP_BEING_DELETED: names.MARK if being_deleted else None,
+    }
+    status = GroupContentStatus(
+        volume_group_snapshot_handle=handle,
+        creation_time=created_at,
+        ready_to_use=ready,
+        volume_snapshot_info_list=members,
+        error=None if error is None else StatusError(message=error, time="2024-01-02T03:04:05Z"),
+    )
+    if volumes is None:
+        volumes = ("vol-1", "vol-2") if imported is None else ()
+    return GroupContent(
+        metadata=GroupContentMeta(
+            name=name,
+            uid=uid,
+            resource_version=version,
+            deletion_timestamp=DELETED_AT if deleting else None,
+            finalizers=finalizers,
+            annotations=msgspec.convert(marks | dict(annotations or {}), GroupContentAnnotations),
+        ),
+        spec=GroupContentSpec(
+            driver=driver,
+            deletion_policy=policy,
+            source=GroupContentSource(
+                volume_handles=volumes,
+                group_snapshot_handles=None
+                if imported is None
+                else GroupHandles(volume_group_snapshot_handle=imported, volume_snapshot_handles=imported_members),
+            ),
+            volume_group_snapshot_ref=ObjectReference(name="group", namespace="ns", uid=ref_uid),
+            volume_group_snapshot_class_name=class_name,
+        ),
+        written_status=status if has_status or status != GroupContentStatus() else None,
+    )
+
+
+def member_info(
+    number: int = 1,
+    *,
+    ready: bool | None = True,
+    size_bytes: int | None = 1000,
+    created_at_ns: int | None = CREATED_AT_NS,
+) -> MemberInfo:
+    """What the status tells of the snapshot `snap-<number>` of the volume `vol-<number>`."""
+    return MemberInfo(
+        volume_handle=f"vol-{number}",
+        snapshot_handle=f"snap-{number}",
+        creation_time=created_at_ns,
+        ready_to_use=ready,
+        restore_size=size_bytes,
+    )
+
+
+def group_class(
+    *,
+    name: str = "class-1",
+    version: str = "1",
+    driver: str = DRIVER,
+    parameters: Mapping[str, str] | None = None,
+) -> GroupSnapshotClass:
+    return GroupSnapshotClass(
+        metadata=Meta(name=name, uid=f"uid-of-{name}", resource_version=version),
+        driver=driver,
+        parameters=dict(parameters or {}),
+    )
+
+
+def member(
+    number: int = 1,
+    *,
+    ready: bool = True,
+    size_bytes: int | None = 1000,
+    created_at_ns: int | None = CREATED_AT_NS,
+) -> Snapshot:
+    """What a driver answers about the snapshot `snap-<number>` of the volume `vol-<number>` in a group."""
+    return snapshot(
+        handle=f"snap-{number}",
+        ready=ready,
+        volume=f"vol-{number}",
+        size_bytes=size_bytes,
+        created_at_ns=created_at_ns,
+        group_handle="group-1",
+    )
+
+
+def group_snapshot(
+    *,
+    handle: str = "group-1",
+    ready: bool = True,
+    members: tuple[Snapshot, ...] | None = None,
+    created_at_ns: int | None = CREATED_AT_NS,
+) -> GroupSnapshot:
+    """What a driver answers about a group; if no members are given, it has two that are as ready as itself."""
+    return GroupSnapshot(
+        handle=handle,
+        ready=ready,
+        members=(member(1, ready=ready), member(2, ready=ready)) if members is None else members,
+        created_at_ns=created_at_ns,
     )
 
 
@@ -129,13 +272,16 @@ def terms(
     driver: str = DRIVER,
     can_list: bool = True,
     can_get: bool = False,
+    groups: bool = True,
     naming: Naming | None = None,
     extra_create_metadata: bool = False,
 ) -> Terms:
-    """Our driver, which can list snapshots, and our flags at their defaults."""
+    """Our driver, which can list snapshots and cut groups, and our flags at their defaults."""
     return Terms(
         driver=driver,
-        capabilities=Capabilities(create_delete_snapshot=True, list_snapshots=can_list, get_snapshot=can_get),
+        capabilities=Capabilities(
+            create_delete_snapshot=True, list_snapshots=can_list, get_snapshot=can_get, groups=groups
+        ),
         naming=naming or Naming(),
         extra_create_metadata=extra_create_metadata,
     )

@@ -19,6 +19,7 @@ from snapshotter.plan.content import (
     is_pending,
     lane,
     next_action,
+    secret_of,
     worth_a_look,
 )
 from snapshotter.plan.lifecycle import (
@@ -731,3 +732,19 @@ PENDING: dict[str, tuple[Content, Action, bool]] = {
 @pytest.mark.parametrize(("given", "action", "expected"), PENDING.values(), ids=PENDING.keys())
 def test_only_what_is_cut_and_not_ready_is_waited_for(given: Content, action: Action, expected: bool) -> None:
     assert is_pending(given, action) is expected
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        (CreateSnapshot(NAME, "vol-1", SECRET), SECRET),
+        (CheckSnapshot("snap-1", SECRET), SECRET),
+        (DeleteSnapshot("snap-1", SECRET), SECRET),
+        (CREATE, None),
+        (TrustSnapshot("snap-1"), None),
+        (Release(), None),
+        (Refuse(Step.CREATE, "no"), None),
+    ],
+)
+def test_a_secret_goes_with_calls_alone(action: Action, expected: SecretRef | None) -> None:
+    assert secret_of(action) == expected

@@ -6,8 +6,16 @@ from hypothesis import strategies as st
 
 from snapshotter import names
 from snapshotter.model.content import Content
-from snapshotter.plan.secrets import Expanded, Problem, SecretRef, expand, list_secret, secret_from_annotations
-from tests.factories import content
+from snapshotter.plan.secrets import (
+    Expanded,
+    Problem,
+    SecretRef,
+    expand,
+    group_get_secret,
+    list_secret,
+    secret_from_annotations,
+)
+from tests.factories import content, group_content
 
 CONTENT = content(name="content-1")
 
@@ -52,6 +60,23 @@ def test_secret_from_annotations(
 def test_an_annotation_that_names_no_secret_is_a_mistake(name: str, namespace: str, text: str) -> None:
     found = secret_from_annotations(annotated(name, namespace))
     assert found == Problem(text)
+
+
+GROUP_KEYS = (names.GROUP_DELETION_SECRET_NAME, names.GROUP_DELETION_SECRET_NAMESPACE)
+
+
+@pytest.mark.parametrize(("name", "namespace", "expected"), ANNOTATIONS.values(), ids=ANNOTATIONS.keys())
+def test_a_group_has_annotations_of_its_own(
+    name: str | None, namespace: str | None, expected: SecretRef | type[Problem] | None
+) -> None:
+    """Case 82."""
+    pair = zip(GROUP_KEYS, (name, namespace), strict=True)
+    found = secret_from_annotations(group_content(annotations={key: value for key, value in pair if value is not None}))
+    if expected is Problem:
+        assert isinstance(found, Problem)
+        assert all(key in found.text for key in GROUP_KEYS)
+    else:
+        assert found == expected
 
 
 def in_class(name: str | None, namespace: str | None) -> dict[str, str]:
@@ -157,6 +182,50 @@ def test_of_two_mistakes_the_one_in_the_namespace_is_told() -> None:
     problem = list_secret(in_class("$name", "$namespace"), CONTENT)
     assert isinstance(problem, Problem)
     assert names.LIST_SECRET_NAMESPACE in problem.text
+
+
+def in_group_class(name: str | None, namespace: str | None) -> dict[str, str]:
+    given_parameters = {names.GROUP_GET_SECRET_NAME: name, names.GROUP_GET_SECRET_NAMESPACE: namespace, "pool": "fast"}
+    return {key: value for key, value in given_parameters.items() if value is not None}
+
+
+OF_GROUPS: dict[str, tuple[str | None, str | None, SecretRef | Problem | None]] = {
+    "no parameter, no secret": (None, None, None),
+    "plain names are used as they are": ("secret-1", "ns-1", SecretRef("ns-1", "secret-1")),
+    "the group content's name is put in (case 98)": (
+        "${volumegroupsnapshotcontent.name}-x",
+        "ns-${volumegroupsnapshotcontent.name}",
+        SecretRef("ns-group-content-1", "group-content-1-x"),
+    ),
+    "that of a single content is not known (case 98)": (
+        "${volumesnapshotcontent.name}",
+        "ns-1",
+        Problem(
+            f'class parameter {names.GROUP_GET_SECRET_NAME}: template "${{volumesnapshotcontent.name}}" has unknown '
+            'tokens: "volumesnapshotcontent.name" (known: ${volumegroupsnapshotcontent.name})'
+        ),
+    ),
+    "a name alone": (
+        "secret-1",
+        None,
+        Problem(
+            f"class parameters {names.GROUP_GET_SECRET_NAME} and {names.GROUP_GET_SECRET_NAMESPACE} "
+            "must both be set, or neither"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "namespace", "expected"), OF_GROUPS.values(), ids=OF_GROUPS.keys())
+def test_a_class_names_the_secret_for_looking_up_groups(
+    name: str | None, namespace: str | None, expected: SecretRef | Problem | None
+) -> None:
+    assert group_get_secret(in_group_class(name, namespace), group_content()) == expected
+
+
+def test_the_secrets_for_looking_up_snapshots_and_groups_are_not_taken_for_each_other() -> None:
+    assert group_get_secret(in_class("secret-1", "ns-1"), group_content()) is None
+    assert list_secret(in_group_class("secret-1", "ns-1"), CONTENT) is None
 
 
 EXPANSIONS: dict[str, tuple[str, Expanded]] = {
