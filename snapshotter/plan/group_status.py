@@ -43,23 +43,31 @@ def cleared(content: GroupContent) -> StatusPatch | None:
 
 
 def _members(content: GroupContent, group: GroupSnapshot, now: datetime) -> tuple[MemberInfo, ...]:
-    """The members in the order in which the content names them, each with what was known of it before."""
-    known = {info.snapshot_handle: info for info in content.status.volume_snapshot_info_list}
-    order = {name: place for place, name in enumerate(content.volumes or content.imported_members)}
+    """The members in the order in which the content names them, each with what was known of it before.
 
-    def place(member: Snapshot) -> int:
-        return order.get(member.volume if content.volumes and member.volume else member.handle, len(order))
+    A cut names volumes, so a member is known by its volume there; an import names snapshots.
+    """
+    cut = bool(content.volumes)
+    listed = content.status.volume_snapshot_info_list
+    known = {info.volume_handle if cut else info.snapshot_handle: info for info in listed}
+    order = {name: place for place, name in enumerate(content.volumes or content.imported_members)}
+    # All members are of one instant: that of the group, where the driver gives them none.
+    cut_at_ns = group.created_at_ns or nanoseconds(now)
+
+    def key(member: Snapshot) -> str:
+        return (member.volume if cut else None) or member.handle
 
     return tuple(
-        _member(known.get(member.handle, MemberInfo()), member, now) for member in sorted(group.members, key=place)
+        _member(known.get(key(member), MemberInfo()), member, cut_at_ns)
+        for member in sorted(group.members, key=lambda member: order.get(key(member), len(order)))
     )
 
 
-def _member(known: MemberInfo, member: Snapshot, now: datetime) -> MemberInfo:
+def _member(known: MemberInfo, member: Snapshot, cut_at_ns: int) -> MemberInfo:
     return MemberInfo(
         volume_handle=known.volume_handle or member.volume,
-        snapshot_handle=member.handle,
-        creation_time=known.creation_time or member.created_at_ns or nanoseconds(now),
+        snapshot_handle=known.snapshot_handle or member.handle,
+        creation_time=known.creation_time or member.created_at_ns or cut_at_ns,
         ready_to_use=member.ready,
         restore_size=known.restore_size if member.size_bytes is None else member.size_bytes,
     )

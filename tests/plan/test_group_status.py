@@ -1,5 +1,6 @@
 """What is recorded in a group's status, computed and then applied as an API server would."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -125,6 +126,16 @@ RECORDED: dict[str, tuple[GroupContent, GroupSnapshot, StatusPatch | None]] = {
             members=(member(1, ready=False, created_at_ns=6), member(2, ready=False, created_at_ns=None)),
         ),
         None,
+    ),
+    "the handles of members stay, whatever the driver says later": (
+        KNOWN,
+        group_snapshot(ready=False, members=(replace(member(1, ready=False), handle="snap-7"), member(2, ready=False))),
+        None,
+    ),
+    "a member without a creation time is as old as its group (case 86)": (
+        group_content(),
+        group_snapshot(members=(member(1, created_at_ns=None), member(2, created_at_ns=5))),
+        FIRST | {"volumeSnapshotInfoList": [entry(1), entry(2, creationTime=5)]},
     ),
     "a driver that gives no creation time gets now (case 86)": (
         group_content(),
