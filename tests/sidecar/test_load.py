@@ -3,16 +3,16 @@
 import asyncio
 import random
 
-from snapshotter import names
 from snapshotter.csi.errors import CODES
 from snapshotter.settings import WorkSettings
 from snapshotter.testing.faults import Fault
-from tests.world import World
+from tests.world import World, each_kind
 
 WORKERS = 40
 CODE_NAMES = [status.name for status in CODES if status.name != "OK"]
 
 
+@each_kind
 async def test_promises_under_a_mixed_load_of_sixty_contents_and_forty_workers(world: World) -> None:
     chance = random.Random(60)  # noqa: S311
     fine = [f"fine-{number}" for number in range(14)]
@@ -23,11 +23,15 @@ async def test_promises_under_a_mixed_load_of_sixty_contents_and_forty_workers(w
     for name in (*fine, *failing, *hanging, *deleted):
         await world.driver.make_volume(name, b"x" * 10)
     for name, code in failing.items():
-        world.driver.faults.set(Fault(match=f"CreateSnapshot {name}$", error=code, message="refused in way {n}"))
-    hang = world.hold("CreateSnapshot hanging-")
+        world.driver.faults.set(
+            Fault(
+                match=f"{world.kind.create} {world.kind.subject(name, name)}$", error=code, message="refused in way {n}"
+            )
+        )
+    hang = world.hold(f"{world.kind.create} {world.kind.subject('hanging-', 'hanging-')}")
 
     async def live(name: str) -> None:
-        await world.make_content(name, volume=name, annotations={"example.com/before": name})
+        await world.make_content(name, volume=name, uid=name, annotations={"example.com/before": name})
         for number in range(5):
             await asyncio.sleep(chance.random() * 0.1)
             await world.patch(name, {"metadata": {"annotations": {f"example.com/{number}": name}}})
@@ -47,10 +51,10 @@ async def test_promises_under_a_mixed_load_of_sixty_contents_and_forty_workers(w
         assert hang
         await world.until(lambda: all(world.ready(name) for name in (*failing, *hanging)))
         living = (*fine, *failing, *hanging)
-        await world.until(lambda: not any(names.BEING_CREATED in world.annotations(name) for name in living))
+        await world.until(lambda: not any(world.kind.being_created in world.annotations(name) for name in living))
 
     for name in (*fine, *hanging):
-        assert world.calls("CreateSnapshot", name) == 1
+        assert world.calls(world.kind.create, world.kind.subject(name, name)) == 1
         requests = [request for request in world.sidecar_requests() if name in request.split("/")]
         assert requests == [f"PATCH /{name}", f"PATCH /{name}/status", f"PATCH /{name}"]
     for name in living:
@@ -60,5 +64,5 @@ async def test_promises_under_a_mixed_load_of_sixty_contents_and_forty_workers(w
         assert not world.warnings(name)
     for name in failing:
         assert len(world.warnings(name)) == 1
-    handles = {world.status(name)["snapshotHandle"] for name in living}
-    assert handles == set(world.driver.snapshots)
+    handles = {world.handle(name) for name in living}
+    assert handles == set(world.stored)

@@ -3,15 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 
-from snapshotter import names
 from snapshotter.testing.driver import CallLog
 from snapshotter.testing.faults import Fault
-from tests.world import CONTENT_PATH, World
+from tests.world import World, each_kind
 
 
+@each_kind
 async def test_promise_11_and_case_110_a_lost_driver_is_met_again_and_work_goes_on(world: World) -> None:
     async with world.sidecar() as sidecar:
         await world.make_content("before")
@@ -29,6 +30,7 @@ async def test_promise_11_and_case_110_a_lost_driver_is_met_again_and_work_goes_
     assert methods[:3] == ["GetPluginInfo", "Probe", "ControllerGetCapabilities"]
 
 
+@each_kind
 async def test_promise_11_another_driver_at_the_socket_gets_no_call(world: World) -> None:
     async with world.sidecar():
         await world.driver.stop_serving()
@@ -36,44 +38,44 @@ async def test_promise_11_another_driver_at_the_socket_gets_no_call(world: World
         await world.driver.start_serving()
         await world.make_content("one")
         await world.until(lambda: 'driver "another.example.com" answers' in (world.error("one") or ""))
-        assert world.calls("CreateSnapshot") == 0
+        assert world.calls(world.kind.create) == 0
         world.driver.faults.lift(fault)
         await world.until(lambda: world.ready("one"))
 
 
+@each_kind
 async def test_promise_11_a_call_in_flight_when_the_driver_dies_is_repeated(world: World) -> None:
     async with world.sidecar():
-        world.hold("CreateSnapshot", "after", times=1)
+        world.hold(world.kind.create, "after", times=1)
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
         await world.driver.stop_serving()
         await world.driver.start_serving()
         await world.until(lambda: world.ready("one"))
-    assert len(world.driver.snapshots) == 1
-
-
-WATCH = f"WATCH {CONTENT_PATH}"
+    assert len(world.stored) == 1
 
 
 @dataclass(frozen=True)
 class WatchTrouble:
     """What happens when the open watches have been reset."""
 
-    fault: Fault | None = None
+    fault: dict[str, Any] | None = None
+    """A fault of the watches that follow."""
     forgets: bool = False
 
 
 WATCH_FAULTS = {
     "reset": WatchTrouble(),
-    "reset again and again": WatchTrouble(Fault(match=WATCH, cut="before", times=3)),
-    "410 as a frame": WatchTrouble(Fault(match=WATCH, error=410, error_when="after", times=2)),
-    "410 as a status": WatchTrouble(Fault(match=WATCH, error=410, times=2)),
-    "an error frame": WatchTrouble(Fault(match=WATCH, error=500, error_when="after", times=2)),
-    "401": WatchTrouble(Fault(match=WATCH, error=401, times=2)),
+    "reset again and again": WatchTrouble({"cut": "before", "times": 3}),
+    "410 as a frame": WatchTrouble({"error": 410, "error_when": "after", "times": 2}),
+    "410 as a status": WatchTrouble({"error": 410, "times": 2}),
+    "an error frame": WatchTrouble({"error": 500, "error_when": "after", "times": 2}),
+    "401": WatchTrouble({"error": 401, "times": 2}),
     "history forgotten": WatchTrouble(forgets=True),
 }
 
 
+@each_kind
 @pytest.mark.parametrize("trouble", WATCH_FAULTS.values(), ids=WATCH_FAULTS.keys())
 async def test_promise_11_whatever_happens_to_the_watch_changes_are_acted_on(
     world: World, trouble: WatchTrouble
@@ -82,17 +84,18 @@ async def test_promise_11_whatever_happens_to_the_watch_changes_are_acted_on(
         await world.make_content("before")
         await world.until(lambda: world.ready("before"))
         if trouble.fault is not None:
-            world.server.faults.set(trouble.fault)
+            world.server.faults.set(Fault(match=f"WATCH {world.kind.path}", **trouble.fault))
         if trouble.forgets:
             world.server.compact()
         world.server.cut_watches()
         await world.delete_content("before")
         await world.make_content("after")
         await world.until(lambda: world.ready("after") and world.content("before") is None)
-    assert len(world.driver.snapshots) == 1
+    assert len(world.stored) == 1
     assert not world.server.list("events")
 
 
+@each_kind
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_promise_11_a_watch_that_says_nothing_is_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch, when: str
@@ -104,13 +107,14 @@ async def test_promise_11_a_watch_that_says_nothing_is_given_up(
     async with world.sidecar():
         await world.make_content("before")
         await world.until(lambda: world.ready("before"))
-        world.server.faults.set(Fault(match=WATCH, hold=when, times=1))  # type: ignore[arg-type]
+        world.server.faults.set(Fault(match=f"WATCH {world.kind.path}", hold=when, times=1))  # type: ignore[arg-type]
         world.server.cut_watches()
         await world.server.faults.wait_for_held(1)
         await world.make_content("after")
         await world.until(lambda: world.ready("after"))
 
 
+@each_kind
 async def test_promise_11_a_half_open_watch_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snapshotter.kube.objects.WATCH_SECONDS", (1, 1))
     monkeypatch.setattr("snapshotter.kube.objects.WATCH_GRACE", 0.3)
@@ -122,6 +126,7 @@ async def test_promise_11_a_half_open_watch_is_given_up(world: World, monkeypatc
         await world.until(lambda: world.ready("after"))
 
 
+@each_kind
 async def test_promise_11_the_health_tells_of_a_server_that_is_not_heard_of(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,97 +137,102 @@ async def test_promise_11_the_health_tells_of_a_server_that_is_not_heard_of(
         await world.until(lambda: any("no word from the API server" in problem for problem in sidecar.health.alive()))
 
 
-def has_called(times: int, log: CallLog) -> bool:
-    return len(log.of("CreateSnapshot")) >= times
+def has_called(method: str, times: int, log: CallLog) -> bool:
+    return len(log.of(method)) >= times
 
 
+@each_kind
 async def test_promise_4_a_driver_that_dies_of_each_create_is_called_by_the_backoff_alone(world: World) -> None:
     work = type(world.settings().work)(retry_start=0.4, retry_max=10.0)
     async with world.sidecar(work=work):
-        world.hold("CreateSnapshot")
+        world.hold(world.kind.create)
         await world.make_content("one")
         async with asyncio.timeout(30):
             # 0.4, 0.8 and 1.6 seconds at least lie between four calls; each time the driver is back at once.
             start = asyncio.get_running_loop().time()
             for number in range(4):
-                await world.driver.log.wait_until(partial(has_called, number + 1))
+                await world.driver.log.wait_until(partial(has_called, world.kind.create, number + 1))
                 await world.driver.stop_serving()
                 await world.driver.start_serving()
         assert asyncio.get_running_loop().time() - start > 0.9 * (0.4 + 0.8 + 1.6)
 
 
+@each_kind
 async def test_promise_5_a_content_made_anew_under_the_same_name_begins_anew(world: World) -> None:
     work = type(world.settings().work)(retry_start=60.0, retry_max=60.0)
     async with world.sidecar(work=work):
-        world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", times=1))
+        world.driver.faults.set(Fault(match=world.kind.create, error="INTERNAL", times=1))
         await world.make_content("one", finalizers=())
         await world.until(lambda: world.error("one"))
         # The watch tells nothing of this, the list afterwards only how it is then.
         world.server.mute_watches()
         await world.patch("one", {"metadata": {"finalizers": None}})
-        await world.request("DELETE", f"{CONTENT_PATH}/one")
+        await world.request("DELETE", f"{world.kind.path}/one")
         await world.make_content("one")
         world.server.compact()
         world.server.cut_watches()
         await world.until(lambda: world.ready("one"))
 
 
+@each_kind
 async def test_promise_11_crds_that_cannot_select_any_more_are_lived_with(world: World) -> None:
     async with world.sidecar():
         await world.make_content("before")
         await world.until(lambda: world.ready("before"))
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumesnapshotcontents.snapshot.storage.k8s.io"
-        definition = await world.request("GET", path)
+        definition = await world.request("GET", world.kind.definition)
         for version in definition["spec"]["versions"]:
             version.pop("selectableFields", None)
-        await world.request("PUT", path, definition)
+        await world.request("PUT", world.kind.definition, definition)
         world.server.cut_watches()
         await world.make_content("after")
         await world.until(lambda: world.ready("after"))
 
 
+@each_kind
 async def test_case_34_a_driver_that_cannot_say_its_name_leaves_the_mark_of_an_open_cut(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="DEADLINE_EXCEEDED", error_when="after", times=1))
+    world.driver.faults.set(Fault(match=world.kind.create, error="DEADLINE_EXCEEDED", error_when="after", times=1))
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") == 1)
+        await world.until(lambda: world.calls(world.kind.create) == 1)
         await world.driver.stop_serving()
         fault = world.driver.faults.set(Fault(match="GetPluginInfo", error="INTERNAL", message="who am I"))
         await world.driver.start_serving()
         await world.delete_content("one")
         await world.until(lambda: "who am I" in (world.error("one") or ""))
-        assert names.BEING_CREATED in world.annotations("one")
+        assert world.kind.being_created in world.annotations("one")
         world.driver.faults.lift(fault)
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_case_49_an_object_that_vanishes_during_a_look_up_is_let_go(world: World) -> None:
     async with world.sidecar() as sidecar:
         await world.make_content("cut", policy="Retain")
         await world.until(lambda: world.ready("cut"))
-        hold = world.hold("GetSnapshot", times=1)
-        handle = world.status("cut")["snapshotHandle"]
+        hold = world.hold(world.kind.look_up, times=1)
+        handle = world.handle("cut")
         await world.make_content("import", snapshot=handle, class_name=None, finalizers=())
         await world.driver.faults.wait_for_held(1)
-        await world.request("DELETE", f"{CONTENT_PATH}/import")
+        await world.request("DELETE", f"{world.kind.path}/import")
         world.driver.faults.lift(hold)
         await world.make_content("next")
         await world.until(lambda: world.ready("next"))
-        assert world.calls("GetSnapshot") == 1
+        assert world.calls(world.kind.look_up) == 1
         assert not sidecar.health.ready()
     assert not world.server.list("events")
 
 
+@each_kind
 async def test_case_73_a_retry_is_not_lost_though_the_watch_lags_behind_our_own_writes(world: World) -> None:
     async with world.sidecar():
         await world.make_content("before")
         await world.until(lambda: world.ready("before"))
-        hold = world.hold("CreateSnapshot", times=1)
-        world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", times=3))
+        hold = world.hold(world.kind.create, times=1)
+        world.driver.faults.set(Fault(match=world.kind.create, error="INTERNAL", times=3))
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
         world.server.mute_watches()
         world.driver.faults.lift(hold)
         await world.until(lambda: world.ready("one"))
-    assert len(world.driver.snapshots) == 2
+    assert len(world.stored) == 2

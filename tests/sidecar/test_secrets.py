@@ -7,18 +7,18 @@ import pytest
 from snapshotter import names
 from snapshotter.settings import LogSettings
 from snapshotter.testing.faults import Fault
-from tests.world import World
+from tests.world import World, each_kind
 
 VALUE = "correct-horse-battery-staple"
-SECRET = {names.DELETION_SECRET_NAME: "login", names.DELETION_SECRET_NAMESPACE: "default"}
 
 
 def everything_that_others_can_read(world: World, text: str) -> str:
-    objects = [world.server.list("volumesnapshotcontents"), world.server.list("events")]
+    objects = [world.server.list(world.kind.plural), world.server.list("events")]
     written = [record.body for record in world.server.requests if record.user_agent.startswith("csi-snapshotter/")]
     return f"{text}{objects}{written}"
 
 
+@each_kind
 async def test_promise_15_the_values_of_a_secret_appear_nowhere(
     world: World, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -26,12 +26,12 @@ async def test_promise_15_the_values_of_a_secret_appear_nowhere(
     await world.make_secret("login", password=VALUE)
     # A driver that tells the password in its error text.
     world.driver.faults.set(
-        Fault(match="CreateSnapshot", error="INTERNAL", message=f"login with {VALUE} failed", times=2)
+        Fault(match=world.kind.create, error="INTERNAL", message=f"login with {VALUE} failed", times=2)
     )
-    world.driver.faults.set(Fault(match="DeleteSnapshot", error="INTERNAL", message=f"no {VALUE}", times=2))
-    world.driver.faults.set(Fault(match="GetSnapshot", error="INTERNAL", message=f"no {VALUE}", times=2))
+    world.driver.faults.set(Fault(match=world.kind.delete, error="INTERNAL", message=f"no {VALUE}", times=2))
+    world.driver.faults.set(Fault(match=world.kind.look_up, error="INTERNAL", message=f"no {VALUE}", times=2))
     async with world.sidecar(logs=LogSettings(verbosity=9)):
-        await world.make_content("one", annotations=SECRET)
+        await world.make_content("one", annotations=world.kind.secret("login"))
         await world.until(lambda: names.STRIPPED in (world.error("one") or ""))
         await world.until(lambda: world.ready("one"))
         await world.delete_content("one")
@@ -43,6 +43,7 @@ async def test_promise_15_the_values_of_a_secret_appear_nowhere(
     assert VALUE not in everything_that_others_can_read(world, log)
 
 
+@each_kind
 async def test_case_33_a_value_that_is_no_text_is_named_by_its_key(
     world: World, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,21 +53,22 @@ async def test_case_33_a_value_that_is_no_text_is_named_by_its_key(
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "data": {"key": "/+7d/A=="}},
     )
     async with world.sidecar():
-        await world.make_content("one", annotations=SECRET)
+        await world.make_content("one", annotations=world.kind.secret("login"))
         await world.until(lambda: 'the value of key "key" is not UTF-8 text' in (world.error("one") or ""))
-        assert names.BEING_CREATED not in world.annotations("one")
-    assert world.calls("CreateSnapshot") == 0
+        assert world.kind.being_created not in world.annotations("one")
+    assert world.calls(world.kind.create) == 0
     output = capfd.readouterr()
     everything = everything_that_others_can_read(world, output.out + output.err)
     assert "\\xff" not in everything
     assert "/+7d/A==" not in everything
 
 
+@each_kind
 async def test_credentials_that_the_driver_refuses_are_read_anew(world: World) -> None:
     await world.make_secret("login", user="old")
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="UNAUTHENTICATED", times=1))
+    world.driver.faults.set(Fault(match=world.kind.create, error="UNAUTHENTICATED", times=1))
     async with world.sidecar():
-        await world.make_content("one", annotations=SECRET)
+        await world.make_content("one", annotations=world.kind.secret("login"))
         await world.until(lambda: world.ready("one"))
     reads = [
         record for record in world.server.requests if record.path.endswith("/secrets/login") and record.verb == "GET"
@@ -74,11 +76,14 @@ async def test_credentials_that_the_driver_refuses_are_read_anew(world: World) -
     assert len(reads) == 2
 
 
+@each_kind
 async def test_a_secret_is_not_read_for_every_call(world: World) -> None:
     await world.make_secret("login", user="old")
     async with world.sidecar():
-        for number in range(10):
-            await world.make_content(f"c{number}", annotations=SECRET)
+        await world.make_content("c0", annotations=world.kind.secret("login"))
+        await world.until(lambda: world.ready("c0"))
+        for number in range(1, 10):
+            await world.make_content(f"c{number}", annotations=world.kind.secret("login"))
         await world.until(lambda: all(world.ready(f"c{number}") for number in range(10)))
     reads = [
         record for record in world.server.requests if record.path.endswith("/secrets/login") and record.verb == "GET"
@@ -86,10 +91,11 @@ async def test_a_secret_is_not_read_for_every_call(world: World) -> None:
     assert len(reads) < 10
 
 
+@each_kind
 async def test_case_13_a_secret_without_data_gives_a_call_without_secrets(world: World) -> None:
     await world.make_secret("login")
     async with world.sidecar():
-        await world.make_content("one", annotations=SECRET)
+        await world.make_content("one", annotations=world.kind.secret("login"))
         await world.until(lambda: world.ready("one"))
-    (call,) = world.driver.log.of("CreateSnapshot")
+    (call,) = world.driver.log.of(world.kind.create)
     assert not call.request.get("secrets")
