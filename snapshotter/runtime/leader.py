@@ -247,6 +247,7 @@ class Election:
         self._chance = chance
         self._today = today
         self._sighting: Sighting | None = None
+        self._told_leader: str | None = None
         self._perhaps_ours = False
         """Whether the lease may carry our name: it does, or a write of ours has had no answer."""
 
@@ -279,12 +280,19 @@ class Election:
         missing = await self._look()
         match next_step(self._sighting, self._terms, self._tenure.clock(), self._today(), missing=missing):
             case StandBy(seconds):
+                self._tell_of_leader()
                 return min(seconds, self._look_pause())
             case Create(record):
                 await self._write(self._leases.create, record)
             case Take(record):
                 await self._write(self._leases.replace, record)
         return 0.0
+
+    def _tell_of_leader(self) -> None:
+        leader = None if self._sighting is None else self._sighting.record.holder
+        if leader != self._told_leader:
+            self._told_leader = leader
+            log.info("standing by", leader=leader)
 
     def _look_pause(self) -> float:
         return min(self._terms.retry_period, LONGEST_LOOK) * (1 + self._chance()) / 2
