@@ -22,18 +22,20 @@ TIMEOUT = 5.0
 
 
 @asynccontextmanager
-async def opened(socket: Path, timeout: float = TIMEOUT) -> AsyncIterator[Driver]:
+async def opened(socket: Path, timeout: float = TIMEOUT, *, want_groups: bool = False) -> AsyncIterator[Driver]:
     metrics = Metrics(CollectorRegistry())
-    async with open_driver(str(socket), metrics, timeout=timeout, log_payloads=True) as driver:
+    async with open_driver(str(socket), metrics, timeout=timeout, log_payloads=True, want_groups=want_groups) as driver:
         yield driver
 
 
 @asynccontextmanager
-async def beside(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Driver, far.Driver]]:
+async def beside(
+    tmp_path: Path, *, want_groups: bool = False, **options: Any
+) -> AsyncIterator[tuple[Driver, far.Driver]]:
     """Our door, and the driver behind it."""
     socket = tmp_path / "csi.sock"
     settings = far.DriverOptions(name="d.example", state=tmp_path / "state", **options)
-    async with far.Driver.serve(socket, settings) as far_driver, opened(socket) as driver:
+    async with far.Driver.serve(socket, settings) as far_driver, opened(socket, want_groups=want_groups) as driver:
         await far_driver.make_volume("vol", b"bytes")
         yield driver, far_driver
 
@@ -221,3 +223,211 @@ async def test_the_request_has_what_was_asked_for(tmp_path: Path) -> None:
     assert call.timeout_seconds is not None
     assert 0 < call.timeout_seconds < TIMEOUT + 1
     assert csi_pb2.CreateSnapshotRequest.DESCRIPTOR.fields_by_name["secrets"].number == 3
+
+
+async def test_what_a_driver_can_do_with_groups_is_asked_only_where_groups_are_wanted(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        assert not (await driver.meet()).capabilities.groups
+        assert not far_driver.log.of("GroupControllerGetCapabilities")
+
+
+async def test_a_driver_that_announces_groups_can_do_groups(tmp_path: Path) -> None:
+    async with beside(tmp_path, want_groups=True) as (driver, _):
+        capabilities = (await driver.meet()).capabilities
+    assert capabilities == Capabilities(
+        create_delete_snapshot=True, list_snapshots=True, get_snapshot=True, groups=True
+    )
+
+
+async def test_case_101_a_driver_without_a_group_controller_is_met_all_the_same(tmp_path: Path) -> None:
+    async with beside(tmp_path, want_groups=True, groups=False) as (driver, far_driver):
+        capabilities = (await driver.meet()).capabilities
+        (call,) = far_driver.log.of("GroupControllerGetCapabilities")
+    assert call.code == "UNIMPLEMENTED"
+    assert not capabilities.groups
+    assert capabilities.create_delete_snapshot
+
+
+async def test_case_101_an_empty_entry_announces_no_groups(tmp_path: Path) -> None:
+    async with beside(tmp_path, want_groups=True) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="GroupControllerGetCapabilities", answer={"capabilities": [{}]}))
+        assert not (await driver.meet()).capabilities.groups
+
+
+async def test_a_group_controller_that_fails_for_good_costs_single_snapshots_nothing(tmp_path: Path) -> None:
+    async with beside(tmp_path, want_groups=True) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="GroupControllerGetCapabilities", error="INTERNAL", message="no"))
+        assert not (await driver.meet()).capabilities.groups
+        assert (await driver.create_snapshot("s", "vol", {}, {})).ready
+
+
+@asynccontextmanager
+async def with_groups(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Driver, far.Driver]]:
+    """Our door, already introduced, and a driver behind it that has two volumes."""
+    async with beside(tmp_path, want_groups=True, **options) as (driver, far_driver):
+        await far_driver.make_volume("other", b"more")
+        await driver.meet()
+        yield driver, far_driver
+
+
+BOTH = ("vol", "other")
+
+
+async def test_case_77_a_group_is_cut_looked_up_and_deleted(tmp_path: Path) -> None:
+    async with with_groups(tmp_path) as (driver, far_driver):
+        group = await driver.create_group_snapshot("g", BOTH, {}, {})
+        assert group.ready
+        assert group.created_at_ns is not None
+        assert [member.volume for member in group.members] == list(BOTH)
+        assert {member.group_handle for member in group.members} == {group.handle}
+        assert all(member.size_bytes and member.created_at_ns for member in group.members)
+        assert await driver.create_group_snapshot("g", BOTH, {}, {}) == group, "the same name, the same group"
+
+        handles = [member.handle for member in group.members]
+        assert await driver.find_group_snapshot(group.handle, handles, {}) == group
+        await driver.delete_group_snapshot(group.handle, handles, {})
+        assert not far_driver.groups
+        assert not far_driver.snapshots
+
+
+async def test_case_78_a_group_that_is_not_ready_is_understood_as_such(tmp_path: Path) -> None:
+    async with with_groups(tmp_path, ready_after_seconds=float("inf")) as (driver, _):
+        group = await driver.create_group_snapshot("g", BOTH, {}, {})
+    assert not group.ready
+    assert [member.ready for member in group.members] == [False, False]
+
+
+async def test_requests_about_groups_have_what_was_asked_for(tmp_path: Path) -> None:
+    async with with_groups(tmp_path) as (driver, far_driver):
+        group = await driver.create_group_snapshot("g", BOTH, {"color": "blue"}, {"user": "u"})
+        handles = [member.handle for member in group.members]
+        await driver.find_group_snapshot(group.handle, handles, {"user": "u"})
+        await driver.delete_group_snapshot(group.handle, handles, {"user": "u"})
+        (create,) = far_driver.log.of("CreateVolumeGroupSnapshot")
+        (get,) = far_driver.log.of("GetVolumeGroupSnapshot")
+        (delete,) = far_driver.log.of("DeleteVolumeGroupSnapshot")
+    assert set(create.request) == {"name", "source_volume_ids", "secrets", "parameters"}
+    assert create.request["source_volume_ids"] == list(BOTH)
+    assert create.request["parameters"] == {"color": "blue"}
+    for call in (get, delete):
+        assert set(call.request) == {"group_snapshot_id", "snapshot_ids", "secrets"}
+        assert call.request["snapshot_ids"] == handles
+    for call in (create, get, delete):
+        assert call.timeout_seconds is not None
+        assert 0 < call.timeout_seconds < TIMEOUT + 1
+
+
+WRONG_GROUPS: dict[str, tuple[dict[str, object], str]] = {
+    "no group at all": ({"group_snapshot": None}, "without a group"),
+    "a group without an id": ({"group_snapshot.group_snapshot_id": ""}, "with a group without an id"),
+    "a missing member": ({"group_snapshot.snapshots": [0]}, "without"),
+    "a doubled member": ({"group_snapshot.snapshots": [0, 1, 1]}, "with doubled"),
+    "a foreign member": (
+        {"group_snapshot.snapshots": [0, 1, {"snapshot_id": "s", "source_volume_id": "v"}]},
+        "with foreign",
+    ),
+    "a member without an id": ({"group_snapshot.snapshots.0.snapshot_id": ""}, "with a snapshot without an id"),
+    "a member of another group": (
+        {"group_snapshot.snapshots.0.group_snapshot_id": "else"},
+        'and a member "[^"]+" of group "else"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "text"), WRONG_GROUPS.values(), ids=WRONG_GROUPS.keys())
+async def test_a_group_that_is_not_the_one_asked_for_is_refused_and_not_lost(
+    tmp_path: Path, answer: dict[str, object], text: str
+) -> None:
+    async with with_groups(tmp_path) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="VolumeGroupSnapshot ", answer=answer, times=2))
+        with pytest.raises(BadAnswer, match=f"the driver answered CreateVolumeGroupSnapshot .*{text}") as refused:
+            await driver.create_group_snapshot("g", BOTH, {}, {})
+        assert not refused.value.final
+        (made,) = far_driver.groups.values()
+        with pytest.raises(BadAnswer, match=f"the driver answered GetVolumeGroupSnapshot .*{text}"):
+            await driver.find_group_snapshot(made.id, made.snapshot_ids, {})
+        assert (await driver.create_group_snapshot("g", BOTH, {}, {})).handle == made.id
+
+
+async def test_a_driver_that_finds_another_group_has_not_found_ours(tmp_path: Path) -> None:
+    async with with_groups(tmp_path) as (driver, far_driver):
+        group = await driver.create_group_snapshot("g", BOTH, {}, {})
+        answer: dict[str, object] = {
+            "group_snapshot.group_snapshot_id": "else",
+            "group_snapshot.snapshots.0.group_snapshot_id": "else",
+            "group_snapshot.snapshots.1.group_snapshot_id": "else",
+        }
+        far_driver.faults.set(Fault(match="GetVolumeGroupSnapshot", times=1, answer=answer))
+        with pytest.raises(BadAnswer, match=f'with group "else" instead of "{group.handle}"'):
+            await driver.find_group_snapshot(group.handle, [member.handle for member in group.members], {})
+
+
+async def test_a_group_that_does_not_exist_is_not_found_and_is_deleted(tmp_path: Path) -> None:
+    async with with_groups(tmp_path) as (driver, far_driver):
+        with pytest.raises(CsiError) as raised:
+            await driver.find_group_snapshot("none", ["a", "b"], {})
+        assert raised.value.code is Code.NOT_FOUND
+        far_driver.faults.set(Fault(match="DeleteVolumeGroupSnapshot", error="NOT_FOUND"))
+        await driver.delete_group_snapshot("none", ["a", "b"], {})
+
+
+@pytest.mark.parametrize("code", ["FAILED_PRECONDITION", "UNAVAILABLE"])
+async def test_case_94_code_and_text_of_group_calls_are_kept(tmp_path: Path, code: str) -> None:
+    async with with_groups(tmp_path) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="VolumeGroupSnapshot ", error=code, message="for a reason"))
+        for call in (
+            driver.create_group_snapshot("g", BOTH, {}, {}),
+            driver.find_group_snapshot("g-1", ["a"], {}),
+            driver.delete_group_snapshot("g-1", ["a"], {}),
+        ):
+            with pytest.raises(CsiError) as raised:
+                await call
+            assert raised.value.code.upper() == code.replace("_", "")
+            assert raised.value.text == "for a reason"
+            assert raised.value.final is (code == "FAILED_PRECONDITION")
+
+
+async def test_no_group_call_is_sent_to_a_driver_that_was_not_met(tmp_path: Path) -> None:
+    async with beside(tmp_path, want_groups=True) as (driver, far_driver):
+        for call in (
+            driver.create_group_snapshot("g", BOTH, {}, {}),
+            driver.find_group_snapshot("g-1", ["a"], {}),
+            driver.delete_group_snapshot("g-1", ["a"], {}),
+        ):
+            with pytest.raises(DriverAway):
+                await call
+        assert not far_driver.calls
+
+
+class Forbidden(Exception):
+    """Not now."""
+
+
+async def test_no_call_about_snapshots_is_sent_without_a_permit(tmp_path: Path) -> None:
+    def permit() -> None:
+        raise Forbidden
+
+    async with (
+        beside(tmp_path) as (_, far_driver),
+        open_driver(
+            str(tmp_path / "csi.sock"),
+            Metrics(CollectorRegistry()),
+            timeout=TIMEOUT,
+            log_payloads=True,
+            want_groups=True,
+            permit=permit,
+        ) as driver,
+    ):
+        await driver.meet()
+        met = len(far_driver.calls)
+        for call in (
+            driver.create_snapshot("s", "vol", {}, {}),
+            driver.find_snapshot("s", {}),
+            driver.delete_snapshot("s", {}),
+            driver.create_group_snapshot("g", BOTH, {}, {}),
+            driver.find_group_snapshot("g-1", ["a"], {}),
+            driver.delete_group_snapshot("g-1", ["a"], {}),
+        ):
+            with pytest.raises(Forbidden):
+                await call
+        assert len(far_driver.calls) == met
