@@ -1,6 +1,6 @@
-"""Custom resource definitions that come and go while the server runs, and what a schema may say.
+"""Custom resource definitions that come, change and go while the server runs, and what a schema may say.
 
-Our own definitions use a part of this; the group definitions will use more.
+Our own definitions use a part of this.
 """
 
 import asyncio

@@ -352,6 +352,21 @@ async def test_snapshots_go_with_the_group_that_owns_them(api: Client, version: 
         await watch.expect("DELETED", name)
 
 
+async def test_an_owner_in_a_version_that_is_not_served_counts_as_being_there(api: Client) -> None:
+    def owned(version: str) -> Json:
+        owner = {"apiVersion": f"{GROUP_API}/{version}", "kind": "VolumeGroupSnapshot", "name": "absent"}
+        return snapshot(metadata={"ownerReferences": [owner | {"uid": f"absent-{new_name()}"}]})
+
+    kept, gone = owned("v1alpha1"), owned("v1")
+    (await api.create(SNAPSHOTS, kept)).ok()
+    since = (await api.get(SNAPSHOTS)).ok()["metadata"]["resourceVersion"]
+    async with api.watch(SNAPSHOTS, resourceVersion=since, fieldSelector=f"metadata.name={name_of(gone)}") as watch:
+        (await api.create(SNAPSHOTS, gone)).ok()
+        await watch.expect("ADDED", name_of(gone))
+        await watch.expect("DELETED", name_of(gone))
+    assert (await api.get(path_of(kept))).status == 200
+
+
 async def test_an_object_is_put_back_in_another_version_than_it_was_made_in(api: Client) -> None:
     given = await made_content(api, "v1beta2")
     latest = (await api.get(path_of(in_version(given, "v1")))).ok()
