@@ -100,9 +100,9 @@ class Channel:
             await self.grpc.wait_for_state_change(state)
 
     async def wait_until_down(self) -> None:
-        """Return once the connection is lost; at once if there is none."""
-        while (state := self.grpc.get_state()) is grpc.ChannelConnectivity.READY:
-            await self.grpc.wait_for_state_change(state)
+        """Return once the connection is lost, though it may be there again; at once if there is none."""
+        if self.grpc.get_state() is grpc.ChannelConnectivity.READY:
+            await self.grpc.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
 
 @asynccontextmanager

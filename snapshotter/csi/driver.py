@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+import grpc.aio
 import structlog
 
 from csi_proto import csi_pb2, csi_pb2_grpc
 from snapshotter.csi.answers import capabilities_from, entry_of, group_from, has_groups, snapshot_from
-from snapshotter.csi.channel import Budget, Channel, open_channel
+from snapshotter.csi.channel import Budget, Channel, Request, Response, open_channel
 from snapshotter.metrics import Metrics
 from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway, GroupSnapshot, Snapshot
 
@@ -46,6 +47,7 @@ class Driver:
         self._permit = permit
         self._known: Identity | None = None
         self._away: str | None = "the driver has not been reached yet"
+        self._losses = 0
         metrics.driver_connected.set(0)
 
     @property
@@ -175,15 +177,46 @@ class Driver:
                 return
 
     def _lose(self, why: str) -> None:
+        self._losses += 1
         self._away = why
         self._metrics.driver_connected.set(0)
+
+    async def _ask(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        full_name: str,
+        request: Request,
+        *,
+        timeout: float,
+        secrets: Mapping[str, str],
+    ) -> Response:
+        """A call to the driver that we have met, and to no other one.
+
+        While a loss has not been noticed yet, gRPC may send a call over a new connection, to whoever listens there by
+        now. What comes back then says nothing for certain.
+        """
+        self.require()
+        losses = self._losses
+        try:
+            answer = await self._channel.call(method, full_name, request, timeout=timeout, secrets=secrets)
+        except CsiError as error:
+            if error.final and await self._has_lost_touch(losses):
+                raise CsiError(error.code, error.text, final=False) from error
+            raise
+        if await self._has_lost_touch(losses):
+            raise CsiError(Code.UNAVAILABLE, "the connection to the driver was lost during the call")
+        return answer
+
+    async def _has_lost_touch(self, losses_before: int) -> bool:
+        # The news of a loss may be waiting for its turn on the loop.
+        await asyncio.sleep(0)
+        return self._losses != losses_before
 
     async def create_snapshot(
         self, name: str, volume: str, parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> Snapshot:
         """Cut a volume. The same name and volume give the same snapshot again, ready or not."""
-        self.require()
-        answer = await self._channel.call(
+        answer = await self._ask(
             self._controller.CreateSnapshot,
             "/csi.v1.Controller/CreateSnapshot",
             csi_pb2.CreateSnapshotRequest(source_volume_id=volume, name=name, secrets=secrets, parameters=parameters),
@@ -196,9 +229,8 @@ class Driver:
 
     async def delete_snapshot(self, handle: str, secrets: Mapping[str, str]) -> None:
         """Delete a snapshot; one that does not exist is deleted."""
-        self.require()
         try:
-            await self._channel.call(
+            await self._ask(
                 self._controller.DeleteSnapshot,
                 "/csi.v1.Controller/DeleteSnapshot",
                 csi_pb2.DeleteSnapshotRequest(snapshot_id=handle, secrets=secrets),
@@ -215,7 +247,6 @@ class Driver:
 
         Raises `CsiError` with `NotFound` when the driver does not know it.
         """
-        self.require()
         look_up = self._get if self.identity.capabilities.get_snapshot else self._list
         found = await look_up(handle, secrets)
         if found is None or found.handle != handle:
@@ -223,7 +254,7 @@ class Driver:
         return found
 
     async def _get(self, handle: str, secrets: Mapping[str, str]) -> Snapshot | None:
-        answer = await self._channel.call(
+        answer = await self._ask(
             self._controller.GetSnapshot,
             "/csi.v1.Controller/GetSnapshot",
             csi_pb2.GetSnapshotRequest(snapshot_id=handle, secrets=secrets),
@@ -238,7 +269,7 @@ class Driver:
         budget = Budget(self._timeout)
         token = ""
         for _ in range(MOST_PAGES):
-            answer = await self._channel.call(
+            answer = await self._ask(
                 self._controller.ListSnapshots,
                 "/csi.v1.Controller/ListSnapshots",
                 csi_pb2.ListSnapshotsRequest(snapshot_id=handle, starting_token=token, secrets=secrets),
@@ -256,8 +287,7 @@ class Driver:
         self, name: str, volumes: Sequence[str], parameters: Mapping[str, str], secrets: Mapping[str, str]
     ) -> GroupSnapshot:
         """Cut volumes at one instant. The same name and volumes give the same group again, ready or not."""
-        self.require()
-        answer = await self._channel.call(
+        answer = await self._ask(
             self._groups.CreateVolumeGroupSnapshot,
             "/csi.v1.GroupController/CreateVolumeGroupSnapshot",
             csi_pb2.CreateVolumeGroupSnapshotRequest(
@@ -272,9 +302,8 @@ class Driver:
 
     async def delete_group_snapshot(self, handle: str, members: Sequence[str], secrets: Mapping[str, str]) -> None:
         """Delete a group with its members; one that does not exist is deleted."""
-        self.require()
         try:
-            await self._channel.call(
+            await self._ask(
                 self._groups.DeleteVolumeGroupSnapshot,
                 "/csi.v1.GroupController/DeleteVolumeGroupSnapshot",
                 csi_pb2.DeleteVolumeGroupSnapshotRequest(
@@ -291,8 +320,7 @@ class Driver:
         self, handle: str, members: Sequence[str], secrets: Mapping[str, str]
     ) -> GroupSnapshot:
         """Look up a group with these members."""
-        self.require()
-        answer = await self._channel.call(
+        answer = await self._ask(
             self._groups.GetVolumeGroupSnapshot,
             "/csi.v1.GroupController/GetVolumeGroupSnapshot",
             csi_pb2.GetVolumeGroupSnapshotRequest(group_snapshot_id=handle, snapshot_ids=members, secrets=secrets),

@@ -1,7 +1,10 @@
 """When a content gets its turn, and when it does not: the rules that no single failure shows."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from snapshotter import names
 from snapshotter.settings import WorkSettings
@@ -115,12 +118,13 @@ async def test_promise_11_who_missed_the_driver_has_its_turn_when_it_is_back(wor
 
 
 async def test_promise_11_what_the_driver_can_do_is_asked_anew_when_it_is_back(tmp_path: Path) -> None:
-    async with make_world(tmp_path, get_snapshot=False) as world, world.sidecar(work=PATIENT):
+    async with make_world(tmp_path, get_snapshot=False) as world, world.sidecar(work=PATIENT) as sidecar:
         await world.make_class()
         fault = world.driver.faults.set(Fault(match="ControllerGetCapabilities", answer={"capabilities": []}))
         await world.driver.stop_serving()
         await world.driver.start_serving()
         await world.driver.log.wait_until(lambda log: len(log.of("GroupControllerGetCapabilities")) >= 2)
+        await world.until(lambda: not sidecar.health.ready())
         await world.make_content("cut", policy="Retain")
         await world.until(lambda: world.ready("cut"))
         handle = world.status("cut")["snapshotHandle"]
@@ -132,6 +136,19 @@ async def test_promise_11_what_the_driver_can_do_is_asked_anew_when_it_is_back(t
         await world.driver.stop_serving()
         await world.driver.start_serving()
         await world.driver.log.wait_until(lambda log: len(log.of("GroupControllerGetCapabilities")) >= 3)
+        await world.until(lambda: not sidecar.health.ready())
         await world.make_content("looked-up", snapshot=handle, class_name=None)
         await world.until(lambda: world.ready("looked-up"))
         assert world.calls("ListSnapshots", handle) == 1
+
+
+async def test_promise_7_a_deletion_that_stays_blocked_is_told_of_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.sidecar.controller.REMIND_SECONDS", 0.1)
+    kube = replace(world.settings().kube, resync_period=0.3)
+    async with world.sidecar(kube=kube):
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        await world.delete_content("one", marked=False)
+        await world.until(lambda: any(event["count"] >= 2 for event in world.events("one")))
