@@ -3,6 +3,7 @@
 `snapshotter.sidecar.group_content` carries the actions out; `snapshotter.plan.group_status` says what is recorded.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, assert_never
@@ -173,6 +174,9 @@ def _check(content: GroupContent, group_class: GroupSnapshotClass | None, terms:
 def _create(content: GroupContent, group_class: GroupSnapshotClass | None, terms: Terms) -> Action:
     if (problem := _cannot(terms)) is not None:
         return Refuse(Step.CREATE, problem)
+    if doubled := [volume for volume, count in Counter(content.volumes).items() if count > 1]:
+        # The driver's answer could not be told from one that has a member twice.
+        return Refuse(Step.CREATE, f"spec.source.volumeHandles has more than once: {_listed(tuple(doubled))}")
     prepared = prepare(content, group_class, terms)
     if isinstance(prepared, Refuse):
         return prepared

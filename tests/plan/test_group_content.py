@@ -156,6 +156,10 @@ CREATING = {
         group_content(annotations=dict.fromkeys(ANNOTATED, "")), Refuse(Step.CREATE, INCOMPLETE)
     ),
     "an empty handle in status is none": Case(group_content(handle="", ready=False), CREATE),
+    "a volume that is named twice is a mistake, and is told before anything is cut": Case(
+        group_content(volumes=("vol-2", "vol-1", "vol-2", "vol-3", "vol-3")),
+        Refuse(Step.CREATE, 'spec.source.volumeHandles has more than once: "vol-2", "vol-3"'),
+    ),
     "a driver that cannot list cuts groups all the same": Case(
         group_content(), CREATE, terms=terms(naming=NAMING, can_list=False)
     ),
