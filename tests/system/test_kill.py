@@ -8,18 +8,16 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from snapshotter import names
-from snapshotter.testing.faults import Fault, Faults
-from tests.world import CONTENT_PATH, World, make_world
+from snapshotter.testing.faults import Fault, Faults, Moment
+from tests.world import GROUP, SINGLE, Kind, World, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
-
-MAIN = f"PATCH {CONTENT_PATH}/one$"
-STATUS = f"PATCH {CONTENT_PATH}/one/status$"
 
 
 @asynccontextmanager
@@ -41,42 +39,74 @@ async def process(world: World) -> AsyncIterator[asyncio.subprocess.Process]:
         await sidecar.wait()
 
 
-def step(where: str, match: str, moment: str, skip: int = 0) -> tuple[str, Fault]:
-    return where, Fault(match=match, hold=moment, skip=skip, times=1)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Step:
+    """Where the sidecar is stopped: at a request to the API server or a call to the driver, of the content `one`."""
+
+    call: Literal["object", "status", "create", "delete"]
+    moment: Moment
+    skip: int = 0
+
+    def faults(self, world: World) -> Faults:
+        """The faults of whom the call is made to."""
+        return world.server.faults if self.call in ("object", "status") else world.driver.faults
+
+    def fault(self, kind: Kind) -> Fault:
+        matches = {
+            "object": f"PATCH {kind.path}/one$",
+            "status": f"PATCH {kind.path}/one/status$",
+            "create": f"^{kind.create} ",
+            "delete": f"^{kind.delete} ",
+        }
+        return Fault(match=matches[self.call], hold=self.moment, skip=self.skip, times=1)
 
 
 CREATE_STEPS = {
-    "before the mark": step("api", MAIN, "before"),
-    "after the mark": step("api", MAIN, "after"),
-    "before the cut": step("driver", "CreateSnapshot", "before"),
-    "after the cut": step("driver", "CreateSnapshot", "after"),
-    "before the status": step("api", STATUS, "before"),
-    "after the status": step("api", STATUS, "after"),
-    "before the mark is removed": step("api", MAIN, "before", skip=1),
-    "after the mark is removed": step("api", MAIN, "after", skip=1),
+    "before the mark": Step("object", "before"),
+    "after the mark": Step("object", "after"),
+    "before the cut": Step("create", "before"),
+    "after the cut": Step("create", "after"),
+    "before the status": Step("status", "before"),
+    "after the status": Step("status", "after"),
+    "before the mark is removed": Step("object", "before", skip=1),
+    "after the mark is removed": Step("object", "after", skip=1),
 }
 
 DELETE_STEPS = {
-    "before the snapshot is deleted": step("driver", "DeleteSnapshot", "before"),
-    "after the snapshot is deleted": step("driver", "DeleteSnapshot", "after"),
-    "before the status is cleared": step("api", STATUS, "before"),
-    "after the status is cleared": step("api", STATUS, "after"),
-    "before the finalizer goes": step("api", MAIN, "before"),
-    "after the finalizer is gone": step("api", MAIN, "after"),
+    "before the snapshot is deleted": Step("delete", "before"),
+    "after the snapshot is deleted": Step("delete", "after"),
+    "before the status is cleared": Step("status", "before"),
+    "after the status is cleared": Step("status", "after"),
+    "before the finalizer goes": Step("object", "before"),
+    "after the finalizer is gone": Step("object", "after"),
+}
+
+WHEN_DELETED = {
+    SINGLE: ("deleted while nobody looks", "deleted later"),
+    # A group takes the same way; the case in which more can be lost is enough.
+    GROUP: ("deleted while nobody looks",),
+}
+CREATE_CASES = {
+    f"{kind.id}, {moment}, {when}": (kind, step, when)
+    for kind, whens in WHEN_DELETED.items()
+    for when in whens
+    for moment, step in CREATE_STEPS.items()
+}
+# Of the end of a group, the steps between which something changes.
+DELETE_CASES = {
+    f"{kind.id}, {moment}": (kind, step)
+    for kind in (SINGLE, GROUP)
+    for moment, step in DELETE_STEPS.items()
+    if kind is SINGLE or step.moment == "after"
 }
 
 
-def faults_of(world: World, where: str) -> Faults:
-    return world.server.faults if where == "api" else world.driver.faults
-
-
-@pytest.mark.parametrize(("where", "fault"), CREATE_STEPS.values(), ids=CREATE_STEPS.keys())
-@pytest.mark.parametrize("deleted", ["deleted while nobody looks", "deleted later"])
-async def test_promise_1_killed_while_creating(tmp_path: Path, where: str, fault: Fault, deleted: str) -> None:
-    async with make_world(tmp_path) as world:
+@pytest.mark.parametrize(("kind", "step", "deleted"), CREATE_CASES.values(), ids=CREATE_CASES.keys())
+async def test_promise_1_killed_while_creating(tmp_path: Path, kind: Kind, step: Step, deleted: str) -> None:
+    async with make_world(tmp_path, kind) as world:
         await world.make_class()
-        faults = faults_of(world, where)
-        faults.set(fault)
+        faults = step.faults(world)
+        faults.set(step.fault(kind))
         async with process(world) as sidecar:
             await world.make_content("one")
             await faults.wait_for_held(1)
@@ -87,30 +117,32 @@ async def test_promise_1_killed_while_creating(tmp_path: Path, where: str, fault
             await world.delete_content("one")
         async with process(world):
             if deleted == "deleted later":
-                await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
-                assert len(world.driver.snapshots) == 1
+                await world.until(lambda: world.settled("one"))
+                assert len(world.stored) == 1
                 await world.delete_content("one")
             await world.until(lambda: world.content("one") is None)
+        assert not world.driver.groups
         assert not world.driver.snapshots
         assert not world.server.list("events")
 
 
-@pytest.mark.parametrize(("where", "fault"), DELETE_STEPS.values(), ids=DELETE_STEPS.keys())
-async def test_promise_1_killed_while_deleting(tmp_path: Path, where: str, fault: Fault) -> None:
-    async with make_world(tmp_path) as world:
+@pytest.mark.parametrize(("kind", "step"), DELETE_CASES.values(), ids=DELETE_CASES.keys())
+async def test_promise_1_killed_while_deleting(tmp_path: Path, kind: Kind, step: Step) -> None:
+    async with make_world(tmp_path, kind) as world:
         await world.make_class()
         async with process(world) as sidecar:
             await world.make_content("one")
-            await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
-            await world.patch("one", {"metadata": {"annotations": {names.BEING_DELETED: "yes"}}})
-            faults = faults_of(world, where)
-            faults.set(fault)
-            await world.request("DELETE", f"{CONTENT_PATH}/one")
+            await world.until(lambda: world.settled("one"))
+            await world.patch("one", {"metadata": {"annotations": {kind.being_deleted: "yes"}}})
+            faults = step.faults(world)
+            faults.set(step.fault(kind))
+            await world.request("DELETE", f"{kind.path}/one")
             await faults.wait_for_held(1)
             sidecar.kill()
         world.server.faults.clear()
         world.driver.faults.clear()
         async with process(world):
             await world.until(lambda: world.content("one") is None)
+        assert not world.driver.groups
         assert not world.driver.snapshots
         assert not world.server.list("events")
