@@ -1,14 +1,14 @@
-"""What the sidecar does next, as one table. "(case 36)" is the row of the specification's conformance cases."""
+"""What the sidecar does next, as one table. "(case 36)" is the row of the specification's conformance cases.
 
-import itertools
+The laws that hold for group contents as well are in `test_lifecycle`.
+"""
+
 from dataclasses import dataclass
-from functools import cache
 
-import msgspec
 import pytest
 
 from snapshotter import names
-from snapshotter.model.content import Content, ContentStatus, SnapshotClass
+from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.plan.content import (
     Action,
     CheckSnapshot,
@@ -33,13 +33,10 @@ from snapshotter.plan.lifecycle import (
     Terms,
     Unmark,
     Wait,
-    is_ours,
-    may_delete,
-    waits_for_controller,
-    waits_for_cut,
 )
 from snapshotter.plan.secrets import SecretRef
 from tests.factories import DRIVER, SNAPSHOT_UID, content, snapshot_class, terms
+from tests.plan.kinds import every_content
 
 NAME = f"snapshot-{SNAPSHOT_UID}"
 CREATE = CreateSnapshot(NAME, "vol-1")
@@ -449,65 +446,12 @@ def test_next_action(case: Case) -> None:
     assert next_action(case.given, case.snapshot_class, case.terms) == case.expected
 
 
-@cache
-def every_content() -> tuple[Content, ...]:
-    """All combinations of what the decision turns on."""
-    kinds: list[dict[str, str]] = [{}, {"imported": "snap-1"}, {"member_of": "group-1"}]
-    return tuple(
-        content(
-            **kind,  # type: ignore[arg-type]
-            policy="Delete" if deletes else "Retain",
-            ref_uid=SNAPSHOT_UID if bound else "",
-            deleting=deleting,
-            being_created=being_created,
-            being_deleted=being_deleted,
-            handle="snap-1" if cut else None,
-            ready=ready,
-            group_handle="group-1" if grouped else None,
-            finalizers=(names.CONTENT_FINALIZER,) if protected else (),
-        )
-        for kind in kinds
-        for deletes, bound, deleting, being_created, being_deleted, cut, grouped, protected in itertools.product(
-            (False, True), repeat=8
-        )
-        for ready in (None, False, True)
-    )
-
-
-def test_nothing_is_deleted_that_should_stay() -> None:
+def test_what_belongs_to_a_group_is_never_deleted_alone() -> None:
     """Promise 2."""
     for given in every_content():
         if isinstance(next_action(given, CLASS, TERMS), DeleteSnapshot):
-            assert given.spec.deletion_policy == "Delete"
-            assert given.deleting
-            assert given.marked_as_being_deleted
             assert not given.has_group_handle
             assert not given.is_group_member
-            assert given.handle is not None
-
-
-def test_no_snapshot_of_unknown_fate_is_let_go() -> None:
-    """Promise 1: while the driver may be cutting, and while there is something to delete, the finalizer stays."""
-    for given in every_content():
-        if isinstance(next_action(given, CLASS, TERMS), Release):
-            assert given.deleting
-            to_be_deleted = (
-                given.spec.deletion_policy == "Delete"
-                and given.marked_as_being_deleted
-                and not given.has_group_handle
-                and not given.is_group_member
-            )
-            assert not (given.handle is not None and to_be_deleted)
-            if given.volume is not None and not given.is_group_member:
-                assert not (given.marked_as_being_created and given.handle is None)
-
-
-def test_what_is_deleted_on_the_storage_is_not_made_again() -> None:
-    """Promise 1: also when the process dies right after the status has been cleared."""
-    for given in every_content():
-        if isinstance(next_action(given, CLASS, TERMS), DeleteSnapshot):
-            gone = msgspec.structs.replace(given, written_status=ContentStatus())
-            assert next_action(gone, CLASS, TERMS) == (Release() if given.protected else Settle())
 
 
 def test_only_imports_are_taken_on_trust() -> None:
@@ -517,81 +461,10 @@ def test_only_imports_are_taken_on_trust() -> None:
             assert given.imported_handle is not None
 
 
-def test_every_deletion_that_waits_names_its_blocker() -> None:
-    """Promise 7."""
-    for given in every_content():
-        action = next_action(given, CLASS, TERMS)
-        if given.deleting and isinstance(action, Wait):
-            assert action.blocker
-
-
-def test_a_content_at_rest_leaves_nothing_to_do() -> None:
-    for given in every_content():
-        if isinstance(next_action(given, CLASS, TERMS), Settle):
-            gone = may_delete(given) and not given.protected
-            assert gone or (given.ready and not given.deleting)
-
-
 def test_members_of_groups_are_never_cut_one_by_one() -> None:
     for given in every_content():
         if given.is_group_member:
             assert not isinstance(next_action(given, CLASS, TERMS), CreateSnapshot)
-
-
-MAY_DELETE = {
-    "not while nobody deletes it": (content(handle="snap-1"), False),
-    "not while nobody deletes it, whatever the mark says": (content(handle="snap-1", being_deleted=True), False),
-    "an import that was never bound": (content(imported="snap-1", ref_uid="", deleting=True), True),
-    "marked by the controller": (content(handle="snap-1", deleting=True, being_deleted=True), True),
-    "not without the controller's mark": (content(handle="snap-1", deleting=True), False),
-    "not a bound import without the controller's mark": (content(imported="snap-1", deleting=True), False),
-    "not while the cut has no answer": (content(deleting=True, being_deleted=True, being_created=True), False),
-}
-
-
-@pytest.mark.parametrize(("given", "expected"), MAY_DELETE.values(), ids=MAY_DELETE.keys())
-def test_a_content_may_be_deleted(given: Content, expected: bool) -> None:
-    """Case 36."""
-    assert may_delete(given) is expected
-
-
-HELD_BACK: dict[str, tuple[Content, bool, bool]] = {
-    "a content that nobody deletes waits for nothing": (content(being_created=True), False, False),
-    "the controller has not marked it": (content(handle="snap-1", deleting=True), True, False),
-    "the cut has no answer": (content(being_created=True, deleting=True, being_deleted=True), False, True),
-    "the controller comes before the cut": (content(being_created=True, deleting=True), True, False),
-    "an import that was never bound waits for nothing": (
-        content(imported="snap-1", ref_uid="", deleting=True),
-        False,
-        False,
-    ),
-    "what is to be deleted now waits for nothing": (
-        content(handle="snap-1", deleting=True, being_deleted=True),
-        False,
-        False,
-    ),
-}
-
-
-@pytest.mark.parametrize(("given", "controller", "cut"), HELD_BACK.values(), ids=HELD_BACK.keys())
-def test_a_deletion_is_held_back_by_the_controller_or_by_a_cut(given: Content, controller: bool, cut: bool) -> None:
-    """Promise 7."""
-    assert waits_for_controller(given) == (BLOCKER if controller else None)
-    assert waits_for_cut(given) is cut
-
-
-OURS = {
-    "a volume to cut": (content(), True),
-    "a snapshot to import": (content(imported="snap-1"), True),
-    "no source": (content(volume=""), False),
-    "an empty import": (content(volume="", imported=""), False),
-    "another driver": (content(driver="other.example.com"), False),
-}
-
-
-@pytest.mark.parametrize(("given", "expected"), OURS.values(), ids=OURS.keys())
-def test_a_content_is_ours(given: Content, expected: bool) -> None:
-    assert is_ours(given, DRIVER) is expected
 
 
 MADE_BY_OTHERS = {

@@ -3,9 +3,7 @@
 The laws that hold for single contents as well are in `test_lifecycle`.
 """
 
-import itertools
 from dataclasses import dataclass
-from functools import cache
 
 import pytest
 
@@ -38,6 +36,7 @@ from snapshotter.plan.lifecycle import (
 )
 from snapshotter.plan.secrets import SecretRef
 from tests.factories import DRIVER, SNAPSHOT_UID, group_class, group_content, member_info, terms
+from tests.plan.kinds import every_group_content
 
 NAME = f"groupsnapshot-{SNAPSHOT_UID}"
 VOLUMES = ("vol-1", "vol-2")
@@ -385,30 +384,6 @@ CASES = CREATING | AT_REST | OTHERS | CHECKING | DELETING | WITHOUT_GROUPS
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_next_action(case: Case) -> None:
     assert next_action(case.given, case.group_class, case.terms) == case.expected
-
-
-@cache
-def every_group_content() -> tuple[GroupContent, ...]:
-    """All combinations of what the decision turns on."""
-    return tuple(
-        group_content(
-            imported=imported,
-            policy="Delete" if deletes else "Retain",
-            ref_uid=SNAPSHOT_UID if bound else "",
-            deleting=deleting,
-            being_created=being_created,
-            being_deleted=being_deleted,
-            handle="group-1" if cut else None,
-            ready=ready,
-            members=RECORDED if listed else (),
-            finalizers=(names.GROUP_CONTENT_FINALIZER,) if protected else (),
-        )
-        for imported in (None, "group-1")
-        for deletes, bound, deleting, being_created, being_deleted, cut, listed, protected in itertools.product(
-            (False, True), repeat=8
-        )
-        for ready in (None, False, True)
-    )
 
 
 def test_a_driver_without_groups_hears_nothing_of_them() -> None:
