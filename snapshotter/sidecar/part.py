@@ -58,6 +58,7 @@ class Part(Generic[C, K, A]):
         self._terms = terms
         self._health = health
         self._leadership = leadership
+        self._closed = asyncio.Event()
         self._resync_period = kube.resync_period
         self._workers_per_lane = work.worker_threads
         store: Store[C] = Store()
@@ -106,13 +107,22 @@ class Part(Generic[C, K, A]):
                     tasks.create_task(self._follow_contents(), name=f"informer {self._contents.what}"),
                     tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
                 ]
-                await self._leadership.won.wait()
+                await self._until_leading()
                 await self._workers.run()
                 for task in background:
                     task.cancel()
         finally:
             for informer in informers:
                 self._health.unwatch(informer)
+
+    async def _until_leading(self) -> None:
+        """Return when we may work, or when there is nothing to work for any more."""
+        events = {asyncio.create_task(event.wait()) for event in (self._leadership.won, self._closed)}
+        try:
+            await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for event in events:
+                event.cancel()
 
     async def _follow_contents(self) -> None:
         # Only when the classes are known can be told what is to be done for a content.
@@ -122,6 +132,7 @@ class Part(Generic[C, K, A]):
 
     def close(self) -> None:
         """Take nothing new in hand."""
+        self._closed.set()
         self._queue.close()
 
     def driver_returned(self) -> None:

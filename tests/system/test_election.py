@@ -22,9 +22,9 @@ COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 SHORT = (
-    "--leader-election-lease-duration=3s",
-    "--leader-election-renew-deadline=2s",
-    "--leader-election-retry-period=400ms",
+    "--leader-election-lease-duration=4s",
+    "--leader-election-renew-deadline=3s",
+    "--leader-election-retry-period=500ms",
 )
 HAND_OVERS = int(os.environ.get("SNAPSHOTTER_HAND_OVERS", "8"))
 
@@ -205,7 +205,7 @@ async def test_a_killed_leader_is_followed_when_its_lease_has_run_out(world: Wor
             started = time.monotonic()
             await one.ended()
             await one_more(world)
-            assert time.monotonic() - started < 3 + 3
+            assert time.monotonic() - started < 4 + 3
             assert [maker(call) for call in cuts(world)] == [one.name, two.name]
 
 
@@ -228,7 +228,7 @@ async def test_a_paused_leader_does_not_act_when_it_wakes(world: World) -> None:
             assert [maker(call) for call in cuts(world)] == [one.name, two.name, two.name]
 
 
-async def test_a_leader_without_the_api_server_stops_before_another_may_lead(world: World) -> None:
+async def test_case_112_a_leader_without_the_api_server_stops_before_another_may_lead(world: World) -> None:
     async with replica(world, *SHORT) as one:
         await one_more(world)
         async with replica(world, *SHORT) as two:
@@ -238,7 +238,7 @@ async def test_a_leader_without_the_api_server_stops_before_another_may_lead(wor
             await world.driver.faults.wait_for_held()
             one.link.cut()
             assert await one.ended() == 1
-            assert "leadership lost: the lease was not renewed for 2s" in one.log
+            assert "leadership lost: the lease was not renewed for 3s" in one.log
             await world.until(lambda: world.ready("held"))
             cut = [call for call in cuts(world) if call.subject == "vol"]
             assert [maker(call) for call in cut] == [one.name, one.name, two.name]
@@ -285,7 +285,7 @@ async def test_a_leader_finishes_its_work_before_it_gives_the_lease_away(world: 
             await world.driver.faults.wait_for_held()
             one.signal(signal.SIGTERM)
             await one.says("stopping")
-            await asyncio.sleep(4.0)
+            await asyncio.sleep(5.0)
             assert holder(world) != ""
             assert len(cuts(world)) == 2
             world.driver.faults.lift(hold)
