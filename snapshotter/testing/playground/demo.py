@@ -23,7 +23,7 @@ from snapshotter.testing.playground import interruption, objects
 from snapshotter.testing.playground.board import PATIENCE_SECONDS, Board, NotSeen, Row, State, row_of
 from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import DirectoryInUse, Pieces, playground
-from snapshotter.testing.playground.storage import StoredSnapshot
+from snapshotter.testing.playground.storage import Storage, StoredSnapshot
 from snapshotter.testing.playground.views import Check, View, facts, size, view
 
 INTRODUCTION: Final = (
@@ -36,9 +36,16 @@ FAILED: Final = 1
 
 DATABASE: Final = "database"
 DOCUMENTS: Final = "documents"
-"""The volumes."""
+"""The volumes of the single snapshots."""
 CONTENT_BYTES: Final = {DATABASE: 256 << 10, DOCUMENTS: 64 << 10}
 SIZE_BYTES: Final = {DATABASE: 4 << 20, DOCUMENTS: 1 << 20}
+
+LEDGER: Final = "ledger"
+JOURNAL: Final = "journal"
+"""The volumes of the group. A writer writes each number first into the ledger, then into the journal."""
+NUMBER_BYTES: Final = 8
+WRITES_AROUND: Final = 20
+"""So many numbers are written before the group is asked for, and after it is cut."""
 
 NOT_READY_YET: Final = Fault(match=f"^CreateSnapshot {DATABASE}$", answer={"snapshot.ready_to_use": False})
 """What the driver says of the database's snapshot for a while, as a storage does that still copies."""
@@ -139,6 +146,7 @@ class Demo:
         await self._write_to_a_volume()
         await self._kill_the_sidecar()
         await self._hand_over_a_retained_snapshot()
+        await self._cut_a_group()
         await self._delete_everything()
         await self._stop()
 
@@ -266,6 +274,48 @@ class Demo:
             evidence=f"sha256 {_digest(kept)}",
         )
 
+    async def _cut_a_group(self) -> None:
+        self._step("A group of two volumes is cut while they are written to, first the one, then the other")
+        for volume in (LEDGER, JOURNAL):
+            await self._storage.make_volume(volume, bytes(NUMBER_BYTES), SIZE_BYTES[DOCUMENTS])
+        await self._api.create(objects.group_class())
+        writer = Writer(self._storage)
+        writing = self._pieces.background.create_task(writer.run(), name="writer")
+        try:
+            await writer.until(WRITES_AROUND)
+            await self._api.create(objects.content_of_volumes("together", LEDGER, JOURNAL))
+            content = await self._api.wait_for("VolumeGroupSnapshotContent", "together", _is_ready_group) or {}
+            await writer.until(writer.written + WRITES_AROUND)
+        finally:
+            writing.cancel()
+        members = {member["volumeHandle"]: member for member in content["status"]["volumeSnapshotInfoList"]}
+        self._check(
+            "the group is ready, and so is every member, with its size",
+            held=set(members) == {LEDGER, JOURNAL}
+            and all(
+                member["readyToUse"] and member["restoreSize"] == SIZE_BYTES[DOCUMENTS] for member in members.values()
+            ),
+            evidence=", ".join(f"{volume}: {member['snapshotHandle']}" for volume, member in members.items()),
+        )
+        ledger, journal = [
+            _number(await self._storage.read_snapshot(members[volume]["snapshotHandle"]))
+            for volume in (LEDGER, JOURNAL)
+        ]
+        self._check(
+            "its members are of one instant: no number is in the journal that is not in the ledger",
+            held=WRITES_AROUND <= journal <= ledger <= journal + 1 and ledger < writer.written,
+            evidence=f"the ledger ends with {ledger}, the journal with {journal}; written were {writer.written}",
+        )
+        await objects.delete_group_content(self._api, "together")
+        await self._api.wait_for("VolumeGroupSnapshotContent", "together", lambda left: left is None)
+        stored = await self._storage.held()
+        left = [member for member in members.values() if member["snapshotHandle"] in stored.snapshots]
+        self._check(
+            "the group went with its content, and its members with it",
+            held=not stored.groups and not left,
+            evidence=f"the driver holds {_count(stored.groups, 'group')} and {_count(left, 'member')} of it",
+        )
+
     async def _delete_everything(self) -> None:
         self._step("All contents are deleted, with policy Delete")
         left = [name for name, row in self._board.rows.items() if row.state is not State.GONE]
@@ -301,6 +351,41 @@ class Demo:
             held=code == 0,
             evidence=f"exit code {code}, {time.monotonic() - asked:.1f} s after SIGTERM",
         )
+
+
+class Writer:
+    """Writes numbers into the two volumes of the group, as fast as it goes, each into the ledger first."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._changed = asyncio.Event()
+        self.written = 0
+        """The last number that is in both volumes."""
+
+    async def run(self) -> None:
+        """Write for ever."""
+        while True:
+            number = (self.written + 1).to_bytes(NUMBER_BYTES)
+            for volume in (LEDGER, JOURNAL):
+                await self._storage.write_volume(volume, number)
+            self.written += 1
+            self._changed.set()
+
+    async def until(self, number: int) -> None:
+        """Return once a number is written. Raises `TimeoutError`."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.written < number:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def _number(content: bytes) -> int:
+    """The last number that was written into a volume when it was cut."""
+    return int.from_bytes(content[:NUMBER_BYTES])
+
+
+def _is_ready_group(content: Json | None) -> bool:
+    return content is not None and content.get("status", {}).get("readyToUse") is True
 
 
 def _has_no_mark(content: Json | None) -> bool:

@@ -25,11 +25,17 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     created_at_ns: int
 
 
+class StoredGroup(msgspec.Struct, frozen=True):
+    id: str
+    snapshot_ids: list[str]
+
+
 class Stored(msgspec.Struct, frozen=True):
     """All that the driver holds, by id."""
 
     volumes: dict[str, StoredVolume]
     snapshots: dict[str, StoredSnapshot]
+    groups: dict[str, StoredGroup]
 
 
 class Storage:
@@ -54,7 +60,7 @@ class Storage:
             self._session = None
 
     async def held(self) -> Stored:
-        """The volumes and snapshots at this moment."""
+        """The volumes, snapshots and groups at this moment."""
         return msgspec.json.decode(await self._ask("GET", "/state"), type=Stored)
 
     async def make_volume(self, name: str, content: bytes, size_bytes: int | None = None) -> str:
