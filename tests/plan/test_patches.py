@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from snapshotter import names
 from snapshotter.model.content import Content
+from snapshotter.model.group_content import GroupContent
+from snapshotter.model.lifecycle import AnyContent
+from snapshotter.plan import group_status
 from snapshotter.plan.patches import mark_being_created, status_patch, unmark_being_created, without_finalizer
 from snapshotter.plan.status import StatusPatch, recorded
-from tests.factories import content, snapshot
+from tests.factories import CREATED_AT, content, group_content, group_snapshot, member_info, snapshot
+from tests.plan.kinds import Kind, of_both_kinds
 from tests.plan.wire import Json, Refused, json_patched, merge_patched
 
 OURS = names.CONTENT_FINALIZER
@@ -235,3 +239,124 @@ def test_a_status_is_written_to_this_object_alone(seen: Content) -> None:
     held = document(uid="uid-of-a-later-one", status=None if seen.written_status is None else {})
     with pytest.raises(Refused):
         json_patched(held, status_patch(seen, {"readyToUse": False}))
+
+
+GROUP_STATUS_PATCHES: dict[str, tuple[GroupContent, StatusPatch, list[dict[str, Any]]]] = {
+    "a first status is added as a whole, if there still is none": (
+        group_content(),
+        {"volumeGroupSnapshotHandle": "group-1", "error": None, "readyToUse": False},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-group-content-1"},
+            {"op": "test", "path": "/status", "value": None},
+            {"op": "add", "path": "/status", "value": {"volumeGroupSnapshotHandle": "group-1", "readyToUse": False}},
+        ],
+    ),
+    "handle and time are put only where there are none, and the members take the place of those before": (
+        group_content(has_status=True),
+        {"volumeGroupSnapshotHandle": "group-1", "creationTime": CREATED_AT, "volumeSnapshotInfoList": []},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-group-content-1"},
+            {"op": "test", "path": "/status/volumeGroupSnapshotHandle", "value": None},
+            {"op": "test", "path": "/status/creationTime", "value": None},
+            {"op": "add", "path": "/status/volumeGroupSnapshotHandle", "value": "group-1"},
+            {"op": "add", "path": "/status/creationTime", "value": CREATED_AT},
+            {"op": "add", "path": "/status/volumeSnapshotInfoList", "value": []},
+        ],
+    ),
+    "what a deleted group was is removed key by key": (
+        group_content(handle="group-1", created_at=CREATED_AT, ready=True),
+        {"volumeGroupSnapshotHandle": None, "creationTime": None, "readyToUse": None},
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "uid-of-group-content-1"},
+            {"op": "remove", "path": "/status/volumeGroupSnapshotHandle"},
+            {"op": "remove", "path": "/status/creationTime"},
+            {"op": "remove", "path": "/status/readyToUse"},
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("given_content", "status", "expected"), GROUP_STATUS_PATCHES.values(), ids=GROUP_STATUS_PATCHES.keys()
+)
+def test_status_patch_of_a_group(
+    given_content: GroupContent, status: StatusPatch, expected: list[dict[str, Any]]
+) -> None:
+    assert status_patch(given_content, status) == expected
+
+
+def held_as(given_content: AnyContent, version: str = "10") -> Json:
+    """The object as the API server holds it, with what others have put into it."""
+    held: Json = msgspec.json.decode(msgspec.json.encode(given_content))
+    kept = {key: value for key, value in held["metadata"]["annotations"].items() if value is not None}
+    held["metadata"] |= {"annotations": kept | {"example.com/a": "1"}, "labels": {"theirs": "too"}}
+    held["metadata"]["resourceVersion"] = version
+    status = {key: value for key, value in (held.pop("status") or {}).items() if value is not None}
+    return held | ({"status": status | {"theirs": 1}} if given_content.has_status else {})
+
+
+@of_both_kinds
+def test_marks_and_finalizer_are_those_of_the_kind(kind: Kind) -> None:
+    """Case 88; promise 8."""
+    bare = kind.make(finalizers=("example.com/b",))
+    marked = merge_patched(held_as(bare), mark_being_created(bare))
+    known = msgspec.convert(marked, type(bare))
+    assert known.marked_as_being_created
+    assert known.protected
+    assert marked["metadata"]["annotations"] == {bare.keys.being_created: "yes", "example.com/a": "1"}
+    assert marked["metadata"]["finalizers"] == ["example.com/b", bare.keys.finalizer]
+
+    unmarked = merge_patched(marked, unmark_being_created(known))
+    assert unmarked["metadata"]["annotations"] == {"example.com/a": "1"}
+    released = json_patched(unmarked, without_finalizer(msgspec.convert(unmarked, type(bare))))
+    assert released == held_as(bare)
+
+
+@of_both_kinds
+def test_nothing_is_written_to_another_object_of_the_same_name(kind: Kind) -> None:
+    seen, later = kind.make(), held_as(kind.make(uid="uid-of-a-later-one"))
+    for merge in (mark_being_created(seen), unmark_being_created(seen)):
+        with pytest.raises(Refused):
+            merge_patched(later, merge)
+    for operations in (without_finalizer(seen), status_patch(seen, {"readyToUse": False})):
+        with pytest.raises(Refused):
+            json_patched(later, operations)
+
+
+GROUP_BEFORE = {
+    "no status": group_content(),
+    "an empty one": group_content(has_status=True),
+    "an empty handle": group_content(handle="", ready=False),
+    "an error": group_content(error="no", ready=False),
+    "a group in the making": group_content(
+        handle="group-1",
+        created_at=CREATED_AT,
+        ready=False,
+        members=(member_info(1, ready=False), member_info(2, ready=False)),
+    ),
+}
+
+
+@pytest.mark.parametrize("before", GROUP_BEFORE.values(), ids=GROUP_BEFORE.keys())
+def test_what_is_recorded_and_cleared_of_a_group_fits_the_object_that_it_was_computed_for(before: GroupContent) -> None:
+    change = group_status.recorded(before, group_snapshot(), datetime(2024, 5, 6, tzinfo=UTC))
+    assert change is not None
+    written = json_patched(held_as(before), status_patch(before, change))
+    known = msgspec.convert(written, GroupContent)
+    assert known.ready
+    assert (known.handle, known.members) == ("group-1", ("snap-1", "snap-2"))
+    assert known.status.error is None
+
+    gone = group_status.cleared(known)
+    assert gone is not None
+    cleared = json_patched(written, status_patch(known, gone))
+    assert set(cleared["status"]) <= {"volumeSnapshotInfoList", "theirs"}
+    assert ("theirs" in cleared["status"]) is before.has_status
+
+
+def test_a_group_that_another_writer_has_recorded_meanwhile_is_not_recorded_over() -> None:
+    before = group_content(has_status=True)
+    change = group_status.recorded(before, group_snapshot(), datetime(2024, 5, 6, tzinfo=UTC))
+    assert change is not None
+    with pytest.raises(Refused):
+        json_patched(held_as(group_content(handle="group-0")), status_patch(before, change))
