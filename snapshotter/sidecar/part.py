@@ -108,6 +108,7 @@ class Part(Generic[C, K, A]):
                     tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
                 ]
                 await self._until_leading()
+                log.info("working", what=self._contents.what, workers=self._workers_per_lane)
                 await self._workers.run()
                 for task in background:
                     task.cancel()
@@ -127,7 +128,6 @@ class Part(Generic[C, K, A]):
     async def _follow_contents(self) -> None:
         # Only when the classes are known can be told what is to be done for a content.
         await self._classes.synced.wait()
-        log.info("working", what=self._contents.what, workers=self._workers_per_lane)
         await self._contents.run()
 
     def close(self) -> None:

@@ -1,0 +1,159 @@
+"""Leadership inside the process: what waits for it, what is refused without it, and what is seen of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from snapshotter.csi.driver import open_driver
+from snapshotter.kube.connection import Connection, Limits, connect
+from snapshotter.metrics import Metrics
+from snapshotter.runtime.leader import NotLeading
+from snapshotter.settings import ElectionSettings
+from snapshotter.sidecar.leadership import ElectedLeadership, Leadership
+from snapshotter.web.server import serving
+from tests.world import CONTENT_PATH, DRIVER, World
+
+LEASE = "external-snapshotter-leader-bytes-csi-example-com"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+ELECTION = ElectionSettings(enabled=True, namespace="default")
+
+
+def no_leader() -> None:
+    raise NotLeading("another may hold the lease")
+
+
+@asynccontextmanager
+async def connection_without_leadership(world: World) -> AsyncIterator[Connection]:
+    metrics = Metrics(CollectorRegistry())
+    async with connect(world.kubeconfig, Limits(), metrics, user_agent="test/1", permit=no_leader) as made:
+        yield made
+
+
+async def test_without_leadership_everything_is_read_and_nothing_written(world: World) -> None:
+    await world.make_content("one")
+    async with connection_without_leadership(world) as connection:
+        await connection.request("GET", CONTENT_PATH)
+        for method, path in (
+            ("POST", CONTENT_PATH),
+            ("PATCH", f"{CONTENT_PATH}/one"),
+            ("DELETE", f"{CONTENT_PATH}/one"),
+        ):
+            with pytest.raises(NotLeading):
+                await connection.request(method, path, body={})
+    assert world.content("one") is not None
+    assert not [record for record in world.server.requests if record.user_agent == "test/1" and record.verb != "LIST"]
+
+
+async def test_without_leadership_the_driver_is_met_and_not_called(world: World) -> None:
+    socket, metrics = str(world.driver.socket), Metrics(CollectorRegistry())
+    async with open_driver(socket, metrics, timeout=5.0, log_payloads=False, permit=no_leader) as driver:
+        await driver.wait_until_connected(5.0)
+        assert (await driver.meet()).name == DRIVER
+        for call in (
+            driver.create_snapshot("name", "vol", {}, {}),
+            driver.delete_snapshot("handle", {}),
+            driver.find_snapshot("handle", {}),
+        ):
+            with pytest.raises(NotLeading):
+                await call
+    assert {call.method for call in world.driver.calls} == {
+        "GetPluginInfo",
+        "Probe",
+        "ControllerGetCapabilities",
+    }
+
+
+async def test_a_standby_knows_the_contents_and_touches_nothing(world: World) -> None:
+    await world.request(
+        "POST",
+        LEASES,
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": LEASE},
+            "spec": {"holderIdentity": "another", "leaseDurationSeconds": 60},
+        },
+    )
+    await world.make_content("one")
+    async with world.sidecar(election=ELECTION) as sidecar:
+        await world.until(lambda: not sidecar.health.ready())
+        await asyncio.sleep(0.5)
+    assert world.calls("CreateSnapshot") == 0
+    assert {record.verb for record in world.server.requests if record.user_agent.startswith("csi-snapshotter/")} <= {
+        "GET",
+        "LIST",
+        "WATCH",
+    }
+
+
+async def test_a_leader_works_and_gives_the_lease_away_at_the_end(world: World) -> None:
+    async with world.sidecar(election=ELECTION):
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        lease = world.server.get("leases", LEASE, "default")
+        assert lease is not None
+        assert lease["spec"]["holderIdentity"]
+        assert lease["spec"]["leaseDurationSeconds"] == 15
+    lease = world.server.get("leases", LEASE, "default")
+    assert lease is not None
+    assert lease["spec"]["holderIdentity"] == ""
+    assert lease["spec"]["leaseDurationSeconds"] == 1
+
+
+async def test_renewals_do_not_wait_for_the_limit_on_requests(world: World) -> None:
+    """Promise 13."""
+    kube = world.settings().kube
+    quick = ElectionSettings(
+        enabled=True, namespace="default", lease_duration=3.0, renew_deadline=2.0, retry_period=0.1
+    )
+    async with world.sidecar(election=quick, kube=replace(kube, qps=0.5, burst=1)):
+        await world.until(lambda: renewals(world) > 15, seconds=5)
+
+
+def renewals(world: World) -> int:
+    return sum(record.verb == "PUT" and record.path.startswith(LEASES) for record in world.server.requests)
+
+
+async def test_a_stuck_leader_is_seen() -> None:
+    leadership = ElectedLeadership(ELECTION, release=True)
+    assert leadership.trouble() == []
+    leadership.won.set()
+    leadership._tenure.extend(leadership._tenure.clock() + 10)
+    assert leadership.trouble() == []
+    leadership._tenure.extend(leadership._tenure.clock() - 24)
+    assert leadership.trouble() == []
+    leadership._tenure.extend(leadership._tenure.clock() - 26)
+    (problem,) = leadership.trouble()
+    assert problem.startswith("internal server error")
+
+
+async def test_without_an_election_we_lead_from_the_start() -> None:
+    leadership = Leadership()
+    leadership.require()
+    await leadership.run()
+    assert leadership.won.is_set()
+    assert leadership.trouble() == []
+    await leadership.give_up()
+
+
+@pytest.mark.parametrize(("election", "status"), [(list, 200), (lambda: ["stuck"], 500), (None, 404)])
+async def test_the_health_of_the_election_has_a_path_of_its_own(election: object, status: int) -> None:
+    async with (
+        serving(
+            "127.0.0.1",
+            0,
+            registry=CollectorRegistry(),
+            metrics_path="/metrics",
+            alive=list,
+            ready=list,
+            election=election,  # type: ignore[arg-type]
+        ) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+        http.get("/healthz/leader-election") as response,
+    ):
+        assert response.status == status
