@@ -214,14 +214,26 @@ async def test_the_example_is_applied_watched_until_ready_described_and_deleted(
     assert re.search(r"Ready To Use: +true", described)
     assert re.search(r"Snapshot Handle: +snap-\w+", described)
     assert re.search(r"Events: +<none>", described)
-    assert [snapshot["volume_id"] for snapshot in (await held_by_driver(local))["snapshots"].values()] == ["data"]
 
-    hint = re.search(r"^  kubectl (annotate .+) && kubectl (delete .+)$", local.said, re.MULTILINE)
+    hint = re.search(r"^  kubectl (get volumegroupsnapshotcontents .+)$", local.said, re.MULTILINE)
     assert hint, local.said
-    await kubectl(*hint[1].split())
-    assert '"example" deleted' in await kubectl(*hint[2].split())
-    assert "NotFound" in await kubectl("get", "vsc", "example", code=1)
-    assert (await held_by_driver(local))["snapshots"] == {}
+    await kubectl("wait", "vgsc/example", "--for=jsonpath={.status.readyToUse}=true", f"--timeout={GENEROUS_SECONDS}s")
+    group = yaml.safe_load(await kubectl(*hint[1].split()))["status"]
+    members = {member["volumeHandle"]: member for member in group["volumeSnapshotInfoList"]}
+    assert {volume: member["restoreSize"] for volume, member in members.items()} == {"data": 1 << 20, "log": 1 << 20}
+    held = await held_by_driver(local)
+    assert list(held["groups"]) == [group["volumeGroupSnapshotHandle"]]
+    assert sorted(snapshot["volume_id"] for snapshot in held["snapshots"].values()) == ["data", "data", "log"]
+
+    hints = re.findall(r"^  kubectl (annotate .+) && kubectl (delete .+)$", local.said, re.MULTILINE)
+    assert len(hints) == 2, local.said
+    for marks, deletes in hints:
+        await kubectl(*marks.split())
+        assert '"example" deleted' in await kubectl(*deletes.split())
+    for kind in ("vsc", "vgsc"):
+        assert "NotFound" in await kubectl("get", kind, "example", code=1)
+    held = await held_by_driver(local)
+    assert (held["snapshots"], held["groups"]) == ({}, {})
 
 
 @NO_KUBECTL
@@ -299,7 +311,7 @@ async def test_a_volume_is_made_as_the_instructions_say(local: Local) -> None:
     assert told, local.said
     async with aiohttp.ClientSession() as http, http.post(told[2], data=told[1]) as response:
         assert response.status == 200
-    assert set((await held_by_driver(local))["volumes"]) == {"data", "more"}
+    assert set((await held_by_driver(local))["volumes"]) == {"data", "log", "more"}
 
 
 async def test_a_second_one_in_the_directory_is_refused(local: Local) -> None:
@@ -311,7 +323,7 @@ async def test_the_storage_is_as_it_was_when_it_is_started_again(tmp_path: Path)
     directory = tmp_path / "local"
     async with running(directory) as first:
         held = await held_by_driver(first)
-        assert set(held["volumes"]) == {"data"}
+        assert set(held["volumes"]) == {"data", "log"}
         assert await first.end(signal.SIGINT) == "\nStopped.\n"
     async with running(directory, PATH="/nowhere") as second:
         assert await held_by_driver(second) == held

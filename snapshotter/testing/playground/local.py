@@ -20,8 +20,12 @@ from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import DirectoryInUse, Pieces, playground
 
 VOLUME: Final = "data"
-"""The volume that is there from the start."""
-VOLUME_CONTENT: Final = b"bytes of the playground's first volume\n"
+SECOND_VOLUME: Final = "log"
+"""The volumes that are there from the start."""
+VOLUME_CONTENT: Final = {
+    VOLUME: b"bytes of the playground's first volume\n",
+    SECOND_VOLUME: b"bytes of the playground's second volume\n",
+}
 VOLUME_BYTES: Final = 1 << 20
 
 EXAMPLE: Final = "example"
@@ -71,8 +75,10 @@ def run(directory: Path, driver_arguments: Sequence[str]) -> int:
 
 async def _local(directory: Path, driver_arguments: Sequence[str]) -> int:
     async with playground(directory, driver_arguments=driver_arguments) as pieces:
-        if VOLUME not in (await pieces.storage.held()).volumes:
-            await pieces.storage.make_volume(VOLUME, VOLUME_CONTENT, VOLUME_BYTES)
+        there = (await pieces.storage.held()).volumes
+        for volume, content in VOLUME_CONTENT.items():
+            if volume not in there:
+                await pieces.storage.make_volume(volume, content, VOLUME_BYTES)
         _write_examples(pieces.directory / "examples")
         sys.stdout.write(_instructions(pieces))
         sys.stdout.flush()
@@ -85,9 +91,18 @@ def _write_examples(directory: Path) -> None:
     _write(directory / "class.yaml", "The class: which driver cuts the snapshots.", objects.snapshot_class())
     _write(
         directory / "content.yaml",
-        "A snapshot of the volume that is there from the start. On a cluster the snapshot-controller makes this\n"
+        "A snapshot of a volume that is there from the start. On a cluster the snapshot-controller makes this\n"
         "# object for a VolumeSnapshot, with this finalizer, which keeps it until its snapshot is taken care of.",
         objects.content_of_volume(EXAMPLE, VOLUME),
+    )
+    _write(
+        directory / "group-class.yaml", "The class of groups: which driver cuts several volumes.", objects.group_class()
+    )
+    _write(
+        directory / "group-content.yaml",
+        "Snapshots of both volumes at one instant. On a cluster the snapshot-controller makes this object for a\n"
+        "# VolumeGroupSnapshot, and a VolumeSnapshotContent for each member that its status tells of.",
+        objects.content_of_volumes(EXAMPLE, VOLUME, SECOND_VOLUME),
     )
 
 
@@ -108,11 +123,13 @@ In another terminal:{kubectl}
   export KUBECONFIG={shlex.quote(str(pieces.kubeconfig))}
   kubectl apply -f {shlex.quote(str(pieces.directory / "examples"))}
   kubectl get volumesnapshotcontents -w
+  kubectl get volumegroupsnapshotcontents {EXAMPLE} -o yaml
 
-To delete a content and its snapshot, mark it first, as the controller would:
+To delete a content and what it stands for on the storage, mark it first, as the controller would:
   kubectl annotate vsc {EXAMPLE} {names.BEING_DELETED}=yes && kubectl delete vsc {EXAMPLE}
+  kubectl annotate vgsc {EXAMPLE} {names.GROUP_BEING_DELETED}=yes && kubectl delete vgsc {EXAMPLE}
 
-The driver holds the volume "{VOLUME}". To make another, and to see all it holds:
+The driver holds the volumes "{VOLUME}" and "{SECOND_VOLUME}". To make another, and to see all it holds:
   curl -d '{{"name": "more", "size": 1048576}}' {pieces.driver_admin_url}/_standin/volumes
   curl {pieces.driver_admin_url}/_standin/state
 
