@@ -36,8 +36,8 @@ from snapshotter.plan.lifecycle import (
 )
 from snapshotter.plan.secrets import Problem, SecretRef, group_get_secret, secret_from_annotations
 
-MOST_NAMED = 5
-"""Volumes of a group that a message names; the others are counted."""
+MOST_NAMED = 3
+"""Volumes of a group that a message names; the others are counted, so that an event can hold the message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from snapshotter import names
 from snapshotter.model.content import Content
 from snapshotter.model.snapshot import OUTCOME_UNKNOWN, BadAnswer, Code, CsiError, DriverAway
+from snapshotter.plan import group_content as groups
 from snapshotter.plan.content import Action, CheckSnapshot, CreateSnapshot, DeleteSnapshot, TrustSnapshot, attempted
 from snapshotter.plan.failure import LONGEST_CAUSE, is_worth_telling, message, one_line
 from snapshotter.plan.lifecycle import Attempted, Refuse, Step
-from tests.factories import content
+from tests.factories import content, group_content
+from tests.plan.kinds import Kind, of_both_kinds
 
 CUT = content(handle="snap-1", ready=False)
 IMPORT = content(imported="snap-0")
@@ -94,6 +96,9 @@ def test_the_reasons_are_those_that_dashboards_know() -> None:
     assert names.CREATION_FAILED == "SnapshotCreationFailed"
     assert names.CHECK_FAILED == "SnapshotContentCheckandUpdateFailed"
     assert names.DELETE_FAILED == "SnapshotDeleteError"
+    assert names.GROUP_CREATION_FAILED == "GroupSnapshotCreationFailed"
+    assert names.GROUP_CHECK_FAILED == "GroupSnapshotContentCheckandUpdateFailed"
+    assert names.GROUP_DELETE_FAILED == "GroupSnapshotDeleteError"
 
 
 def test_a_message_says_what_failed_why_and_when_it_is_tried_again() -> None:
@@ -108,9 +113,10 @@ def test_a_message_says_what_failed_why_and_when_it_is_tried_again() -> None:
     assert text == 'CreateSnapshot of volume "vol-1" failed: Internal: disk full (attempt 3, next in 4s)'
 
 
-def test_a_message_says_that_a_deletion_waits() -> None:
+@of_both_kinds
+def test_a_message_says_that_a_deletion_waits(kind: Kind) -> None:
     """Promise 7: no silent stuck deletion."""
-    deleting = content(deleting=True, being_deleted=True, being_created=True)
+    deleting = kind.make(deleting=True, being_deleted=True, being_created=True)
     text = message(deleting, 'CreateSnapshot of volume "vol-1"', "Unavailable: no", attempt=1, retry_in=1)
     assert text.endswith("(attempt 1, next in 1s; the deletion waits for it)")
 
@@ -148,4 +154,14 @@ def test_a_message_with_usual_names_fits_into_an_event(cause: str, attempt: int)
     ascii_cause = cause.encode("ascii", "replace").decode()
     deleting = content(deleting=True, being_deleted=True, being_created=True)
     text = message(deleting, f'check of snapshot "{"s" * 128}"', ascii_cause, attempt=attempt, retry_in=300.0)
+    assert len(text.encode()) <= 1024
+
+
+@given(st.text(max_size=5000), st.integers(min_value=1, max_value=1000))
+def test_so_does_one_about_many_volumes_with_long_names(cause: str, count: int) -> None:
+    ascii_cause = cause.encode("ascii", "replace").decode()
+    volumes = tuple(f"{number:064}" for number in range(count))
+    deleting = group_content(volumes=volumes, deleting=True, being_deleted=True, being_created=True)
+    what = groups.attempted(deleting, groups.CreateGroupSnapshot("group", volumes)).what
+    text = message(deleting, what, ascii_cause, attempt=1000, retry_in=300.0)
     assert len(text.encode()) <= 1024

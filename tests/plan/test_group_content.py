@@ -539,11 +539,11 @@ ATTEMPTS: dict[str, tuple[GroupContent, Action, Attempted]] = {
         Refuse(Step.CREATE, "no"),
         Attempted(CREATION, "GroupSnapshotCreationFailed"),
     ),
-    "of many volumes five are named": (
-        group_content(volumes=volumes(5)),
+    "of many volumes three are named": (
+        group_content(volumes=volumes(3)),
         CREATE,
         Attempted(
-            'CreateVolumeGroupSnapshot of volumes "vol-1", "vol-2", "vol-3", "vol-4", "vol-5"',
+            'CreateVolumeGroupSnapshot of volumes "vol-1", "vol-2", "vol-3"',
             "GroupSnapshotCreationFailed",
         ),
     ),
@@ -551,7 +551,7 @@ ATTEMPTS: dict[str, tuple[GroupContent, Action, Attempted]] = {
         group_content(volumes=volumes(1000)),
         CREATE,
         Attempted(
-            'CreateVolumeGroupSnapshot of volumes "vol-1", "vol-2", "vol-3", "vol-4", "vol-5" and 995 more',
+            'CreateVolumeGroupSnapshot of volumes "vol-1", "vol-2", "vol-3" and 997 more',
             "GroupSnapshotCreationFailed",
         ),
     ),
