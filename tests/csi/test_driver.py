@@ -1,5 +1,6 @@
 """The driver's door, over a real socket: introductions, look-ups, and answers that make no sense."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -202,6 +203,65 @@ async def test_an_answer_that_cannot_be_read_is_an_error_and_not_final(tmp_path:
         assert not raised.value.final
     finally:
         await server.stop(None)
+
+
+async def test_a_snapshot_that_does_not_exist_is_deleted(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        await driver.meet()
+        far_driver.faults.set(Fault(match="DeleteSnapshot", error="NOT_FOUND"))
+        await driver.delete_snapshot("none", {})
+
+
+async def test_a_failed_deletion_is_an_error(tmp_path: Path) -> None:
+    async with beside(tmp_path) as (driver, far_driver):
+        await driver.meet()
+        far_driver.faults.set(Fault(match="DeleteSnapshot", error="INTERNAL", message="in use"))
+        with pytest.raises(CsiError, match="Internal: in use"):
+            await driver.delete_snapshot("snap", {})
+
+
+async def test_an_answer_without_a_snapshot_is_refused(tmp_path: Path) -> None:
+    """Case 26."""
+    async with beside(tmp_path) as (driver, far_driver):
+        await driver.meet()
+        wanted = await driver.create_snapshot("s", "vol", {}, {})
+        far_driver.faults.set(Fault(match="CreateSnapshot|GetSnapshot", answer={"snapshot": None}))
+        with pytest.raises(BadAnswer, match="answered CreateSnapshot without a snapshot"):
+            await driver.create_snapshot("s", "vol", {}, {})
+        with pytest.raises(BadAnswer, match="answered GetSnapshot without a snapshot"):
+            await driver.find_snapshot(wanted.handle, {})
+
+
+async def test_a_driver_that_comes_back_is_met_anew_whatever_it_can_do_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 11."""
+    monkeypatch.setattr("snapshotter.csi.driver.PROBE_PERIOD", 0.05)
+    socket = tmp_path / "csi.sock"
+
+    def options(name: str, *, groups: bool) -> far.DriverOptions:
+        return far.DriverOptions(name=name, state=tmp_path / "state", groups=groups)
+
+    returned = asyncio.Event()
+    async with opened(socket, want_groups=True) as driver:
+        async with far.Driver.serve(socket, options("d.example", groups=False)):
+            assert not (await driver.meet()).capabilities.groups
+            in_touch = asyncio.create_task(driver.keep_in_touch(returned.set), name="keep in touch")
+            await asyncio.sleep(0)
+        async with far.Driver.serve(socket, options("another.example", groups=False)) as stranger:
+            async with asyncio.timeout(20):
+                await stranger.log.wait_until(lambda log: bool(log.of("GetPluginInfo")))
+            with pytest.raises(DriverAway):
+                await driver.create_snapshot("s", "vol", {}, {})
+            assert not returned.is_set()
+            assert not stranger.log.of("CreateSnapshot")
+        async with far.Driver.serve(socket, options("d.example", groups=True)), asyncio.timeout(20):
+            await returned.wait()
+            assert driver.trouble is None
+            assert driver.identity.capabilities.groups
+        in_touch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await in_touch
 
 
 def broken(code: grpc.StatusCode, text: str) -> CsiError:
