@@ -26,7 +26,8 @@ SHORT = (
     "--leader-election-renew-deadline=3s",
     "--leader-election-retry-period=500ms",
 )
-HAND_OVERS = int(os.environ.get("SNAPSHOTTER_HAND_OVERS", "8"))
+HAND_OVERS = int(os.environ.get("SNAPSHOTTER_HAND_OVERS", "12"))
+"""How often the leadership changes in the long test."""
 
 
 @pytest.fixture

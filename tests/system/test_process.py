@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -165,13 +166,13 @@ async def test_a_missing_socket_ends_it_after_half_a_minute(world: World, tmp_pa
     assert "no connection to the driver's socket within 30s" in line
 
 
-DRIVERS = {
+DRIVERS: dict[str, tuple[dict[str, Any], str]] = {
     "a driver without snapshots": ({"snapshots": False}, "does not announce CREATE_DELETE_SNAPSHOT"),
 }
 
 
 @pytest.mark.parametrize(("options", "text"), DRIVERS.values(), ids=DRIVERS.keys())
-async def test_a_driver_that_cannot_be_used_ends_it(tmp_path: Path, options: dict[str, bool], text: str) -> None:
+async def test_a_driver_that_cannot_be_used_ends_it(tmp_path: Path, options: dict[str, Any], text: str) -> None:
     async with make_world(tmp_path, **options) as world:
         returned, _, err = await run(*arguments(world))
     assert returned == 1
