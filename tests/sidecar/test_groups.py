@@ -13,7 +13,7 @@ from snapshotter import names
 from snapshotter.settings import WorkSettings
 from snapshotter.testing.apiserver.server import definitions_in, shipped_crds
 from snapshotter.testing.faults import Fault
-from tests.world import DEFINITIONS, GROUP, GROUP_API, SINGLE, Kind, World, make_world
+from tests.world import DEFINITIONS, GROUP, GROUP_API, MERGE, SINGLE, Kind, World, make_world
 
 BROKEN_DISCOVERY = "^GET /apis/groupsnapshot.storage.k8s.io$"
 
@@ -439,6 +439,45 @@ async def test_a_role_that_may_not_see_groups_leaves_singles_working_and_groups_
         assert world.calls(GROUP.create) == 0
         world.server.faults.lift(fault)
         await world.until(lambda: world.settled("group"))
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_singles_go_on_when_the_definitions_go_away_in_the_middle_of_a_cut(world: World, singles: World) -> None:
+    async with world.sidecar() as sidecar:
+        hold = world.hold(GROUP.create, "after", times=1)
+        await world.make_content("one", finalizers=())
+        await world.driver.faults.wait_for_held(1)
+        await world.patch("one", {"metadata": {"finalizers": None}})
+        await undefine(world)
+        asked = discoveries(world)
+        await world.until(lambda: discoveries(world) >= asked + 2)
+        world.driver.faults.lift(hold)
+        await singles.make_content("single")
+        await world.until(lambda: singles.settled("single"))
+        assert not sidecar.health.alive()
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_promise_1_a_cut_in_progress_while_the_version_changes_is_neither_lost_nor_doubled(world: World) -> None:
+    await undefine(world)
+    await define(world, "v1beta2")
+    old = world.of(replace(GROUP, api=f"/apis/{names.GROUP_SNAPSHOT_GROUP}/v1beta2"))
+    await old.make_class()
+    async with world.sidecar():
+        hold = world.hold(GROUP.create, "after", times=1)
+        await old.make_content("one")
+        await world.driver.faults.wait_for_held(1)
+        for definition in DEFINED:
+            path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+            await world.request("PATCH", path, {"spec": {"versions": definition["spec"]["versions"]}}, MERGE)
+        await world.until(lambda: any(request.startswith("WATCH") for request in world.sidecar_requests()))
+        world.driver.faults.lift(hold)
+        await world.until(lambda: world.settled("one"))
+        assert list(world.driver.groups) == [world.handle("one")]
+        await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.groups
+    assert not world.warnings("one")
 
 
 def discoveries(world: World) -> int:
