@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 PROBE_PERIOD = 1.0
 """Seconds between two probes of a driver that is not ready."""
+GROUP_QUESTIONS = 3
+"""How often a driver is asked whether it can do groups while its answer is that it cannot say now."""
 MOST_PAGES = 100
 """Pages of ListSnapshots that are read in search of one snapshot."""
 
@@ -124,17 +126,24 @@ class Driver:
         return replace(found, groups=await self._can_do_groups()) if self._want_groups else found
 
     async def _can_do_groups(self) -> bool:
-        """Ask the group controller. A driver that does not answer has none, whatever the reason."""
-        try:
-            answer = await self._channel.call(
-                self._groups.GroupControllerGetCapabilities,
-                "/csi.v1.GroupController/GroupControllerGetCapabilities",
-                csi_pb2.GroupControllerGetCapabilitiesRequest(),
-                timeout=self._timeout,
-            )
-        except CsiError as error:
-            log.info("driver has no group controller", reason=str(error))
-            return False
+        """Ask the group controller. Trouble that may pass is waited for; a driver that refuses has none."""
+        for _ in range(GROUP_QUESTIONS):
+            try:
+                return await self._announces_groups()
+            except CsiError as error:
+                log.info("driver does not say whether it can do groups", reason=str(error))
+                if error.final:
+                    break
+            await asyncio.sleep(PROBE_PERIOD)
+        return False
+
+    async def _announces_groups(self) -> bool:
+        answer = await self._channel.call(
+            self._groups.GroupControllerGetCapabilities,
+            "/csi.v1.GroupController/GroupControllerGetCapabilities",
+            csi_pb2.GroupControllerGetCapabilitiesRequest(),
+            timeout=self._timeout,
+        )
         return has_groups(answer)
 
     async def meet(self) -> Identity:
@@ -239,7 +248,7 @@ class Driver:
             )
         except CsiError as error:
             # Drivers should answer OK (CSI specification, "DeleteSnapshot"); those that do not mean the same.
-            if error.code is not Code.NOT_FOUND:
+            if error.code is not Code.NOT_FOUND or not error.final:
                 raise
 
     async def find_snapshot(self, handle: str, secrets: Mapping[str, str]) -> Snapshot:
@@ -313,7 +322,7 @@ class Driver:
                 secrets=secrets,
             )
         except CsiError as error:
-            if error.code is not Code.NOT_FOUND:
+            if error.code is not Code.NOT_FOUND or not error.final:
                 raise
 
     async def find_group_snapshot(

@@ -25,12 +25,12 @@ from snapshotter.plan.lifecycle import (
     WithoutDriver,
     begins_to_wait,
     goes_with_content,
-    is_ours,
     letting_go,
     may_delete,
     resting,
     usable,
     waits_for_controller,
+    without_work,
     would_be_forgotten,
 )
 from snapshotter.plan.secrets import Problem, SecretRef, list_secret, secret_from_annotations
@@ -74,8 +74,8 @@ Action = CreateSnapshot | CheckSnapshot | TrustSnapshot | DeleteSnapshot | Witho
 
 def next_action(content: Content, snapshot_class: SnapshotClass | None, terms: Terms) -> Action:
     """What to do for a content whose class, if it is known, is this one."""
-    if not is_ours(content, terms.driver):
-        return Wait()
+    if (idle := without_work(content, terms)) is not None:
+        return idle
     if content.marked_as_being_created and content.handle is not None:
         # Also before a deletion: once the handle is cleared, the mark would say that a cut has no answer yet.
         return Unmark()
@@ -106,7 +106,7 @@ def worth_a_look(old: Content | None, new: Content, snapshot_class: SnapshotClas
 
     `snapshot_class` is the class of the new one; which class was the old one's is not asked for.
     """
-    if not is_ours(new, terms.driver):
+    if new.spec.driver != terms.driver:
         return False
     if old is None or old.metadata.uid != new.metadata.uid:
         return True

@@ -26,12 +26,12 @@ from snapshotter.plan.lifecycle import (
     WithoutDriver,
     begins_to_wait,
     goes_with_content,
-    is_ours,
     letting_go,
     may_delete,
     resting,
     usable,
     waits_for_controller,
+    without_work,
     would_be_forgotten,
 )
 from snapshotter.plan.secrets import Problem, SecretRef, group_get_secret, secret_from_annotations
@@ -75,8 +75,8 @@ Action = CreateGroupSnapshot | CheckGroupSnapshot | DeleteGroupSnapshot | Withou
 
 def next_action(content: GroupContent, group_class: GroupSnapshotClass | None, terms: Terms) -> Action:
     """What to do for a group content whose class, if it is known, is this one."""
-    if not is_ours(content, terms.driver):
-        return Wait()
+    if (idle := without_work(content, terms)) is not None:
+        return idle
     if content.marked_as_being_created and content.handle is not None:
         # Also before a deletion: once the handle is cleared, the mark would say that a cut has no answer yet.
         return Unmark()
@@ -96,7 +96,7 @@ def worth_a_look(
     old: GroupContent | None, new: GroupContent, group_class: GroupSnapshotClass | None, terms: Terms
 ) -> bool:
     """Whether a change by somebody else makes the content due now. Class and driver of a group never change."""
-    if not is_ours(new, terms.driver):
+    if new.spec.driver != terms.driver:
         return False
     if old is None or old.metadata.uid != new.metadata.uid:
         return True

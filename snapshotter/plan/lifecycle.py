@@ -113,9 +113,13 @@ class Plan(Generic[C, K, A]):
     secret_of: Callable[[A], SecretRef | None]
 
 
-def is_ours(content: AnyContent, driver: str) -> bool:
-    """Whether the content is for this driver and says what to do."""
-    return content.spec.driver == driver and content.has_source
+def without_work(content: AnyContent, terms: Terms) -> Wait | Release | Settle | None:
+    """What becomes of a content of another driver, or of one that does not say what it is made from."""
+    if content.spec.driver != terms.driver:
+        return Wait()
+    if content.has_source:
+        return None
+    return letting_go(content) if may_delete(content) else Wait(waits_for_controller(content))
 
 
 def may_delete(content: AnyContent) -> bool:

@@ -491,3 +491,31 @@ async def test_no_call_about_snapshots_is_sent_without_a_permit(tmp_path: Path) 
             with pytest.raises(Forbidden):
                 await call
         assert len(far_driver.calls) == met
+
+
+@pytest.mark.parametrize("kind", ["single", "group"])
+async def test_promise_1_a_stranger_that_knows_nothing_of_a_snapshot_has_not_deleted_it(
+    tmp_path: Path, kind: str
+) -> None:
+    async with beside(tmp_path, want_groups=True) as (driver, far_driver):
+        await driver.meet()
+        hold = far_driver.faults.set(Fault(match="Delete", hold="before", error="NOT_FOUND"))
+        delete = driver.delete_snapshot("x", {}) if kind == "single" else driver.delete_group_snapshot("x", (), {})
+        deleting = asyncio.create_task(delete)
+        await far_driver.faults.wait_for_held(1)
+        # The connection is lost meanwhile, so the answer may come from anybody.
+        driver._lose("gone")
+        far_driver.faults.lift(hold)
+        with pytest.raises(CsiError):
+            await deleting
+
+
+async def test_a_driver_that_cannot_say_now_whether_it_can_do_groups_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.csi.driver.PROBE_PERIOD", 0.05)
+    async with beside(tmp_path, want_groups=True) as (driver, far_driver):
+        far_driver.faults.set(Fault(match="GroupControllerGetCapabilities", error="UNAVAILABLE", times=2))
+        assert (await driver.meet()).capabilities.groups
+        far_driver.faults.set(Fault(match="GroupControllerGetCapabilities", error="UNAVAILABLE"))
+        assert not (await driver.meet()).capabilities.groups

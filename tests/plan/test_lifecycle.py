@@ -13,12 +13,12 @@ from snapshotter.plan.lifecycle import (
     Settle,
     Wait,
     begins_to_wait,
-    is_ours,
     may_delete,
     waits_for_controller,
     waits_for_cut,
+    without_work,
 )
-from tests.factories import DRIVER, terms
+from tests.factories import terms
 from tests.plan.kinds import Kind, of_both_kinds
 
 
@@ -165,11 +165,21 @@ def test_users_are_told_when_a_deletion_begins_to_wait_for_something_else(kind: 
 
 
 @of_both_kinds
-def test_a_content_is_ours_when_it_is_for_our_driver_and_has_a_source(kind: Kind) -> None:
+def test_a_content_gives_work_when_it_is_for_our_driver_and_has_a_source(kind: Kind) -> None:
     """Case 74."""
-    assert is_ours(kind.make(), DRIVER)
-    assert is_ours(kind.make(imported="h"), DRIVER)
-    assert not is_ours(kind.make(driver="other.example.com"), DRIVER)
+    assert without_work(kind.make(), terms()) is None
+    assert without_work(kind.make(imported="h"), terms()) is None
+    assert without_work(kind.make(driver="other.example.com"), terms()) == Wait()
     for source in kind.no_source:
-        assert not is_ours(kind.make(**source), DRIVER)
         assert kind.action(kind.make(**source)) == Wait()
+
+
+@of_both_kinds
+def test_a_content_without_a_source_can_go(kind: Kind) -> None:
+    """Promises 1 and 7: nothing hangs, and nothing waits without a word."""
+    for source in kind.no_source:
+        assert kind.action(kind.make(**source, deleting=True, being_deleted=True)) == Release()
+        assert kind.action(kind.make(**source, deleting=True, being_deleted=True, finalizers=())) == Settle()
+        waiting = kind.action(kind.make(**source, deleting=True))
+        assert isinstance(waiting, Wait)
+        assert waiting.blocker is not None
