@@ -151,6 +151,11 @@ class Metrics:
             ("method", "status"),
             registry=registry,
         )
+        self.loop_lag = Gauge(
+            "snapshotter_event_loop_lag_seconds",
+            "By how much a task that slept got its turn too late, measured each second.",
+            registry=registry,
+        )
         self._computed = _Computed()
         registry.register(self._computed)
 

@@ -5,6 +5,7 @@ with a uid.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -54,6 +55,7 @@ def content(
     volume: str | None = None,
     imported: str | None = None,
     ref_uid: str = SNAPSHOT_UID,
+    created: datetime | None = None,
     deleting: bool = False,
     finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,),
     being_created: bool = False,
@@ -84,6 +86,7 @@ def content(
     )
     return Content(
         metadata=ContentMeta(
+            creation_timestamp=created,
             name=name,
             uid=uid,
             resource_version=version,

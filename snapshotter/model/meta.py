@@ -1,5 +1,7 @@
 """The part of `metadata` that every watched object has."""
 
+from datetime import datetime
+
 import msgspec
 
 
@@ -14,6 +16,7 @@ class Meta(ApiObject, frozen=True, kw_only=True):
     name: str
     uid: str = ""
     resource_version: str = ""
+    creation_timestamp: datetime | None = None
     deletion_timestamp: str | None = None
     finalizers: tuple[str, ...] = ()
 

@@ -199,6 +199,11 @@ class WorkQueue(Generic[Key]):
         """Seconds that all workers together have been at their keys."""
         return sum(_now() - since for since in self._working.values())
 
+    def next_due(self) -> float | None:
+        """In how many seconds the next key comes back by itself; None when no key does."""
+        times = [timer.when() for timer in self._delayed.values()]
+        return max(0.0, min(times) - _now()) if times else None
+
     def depth(self) -> int:
         return len(self._where)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -80,6 +81,18 @@ def expose(
         queue.longest_running,
         name=name,
     )
+    metrics.watch_gauge(
+        "snapshotter_next_retry_seconds",
+        "Time until the next content is looked at again by itself; -1 when none is.",
+        partial(_next_due, queue),
+        name=name,
+    )
+    metrics.watch_gauge(
+        "snapshotter_oldest_unready_seconds",
+        "Age of the oldest content that is neither ready nor being deleted; 0 when there is none.",
+        partial(_oldest_unready, store),
+        kind=kind,
+    )
     for state in CONTENT_STATES:
         metrics.watch_gauge(
             "snapshotter_contents",
@@ -99,6 +112,26 @@ def expose(
 
 def _count(store: Store[Any], state: str) -> float:
     return content_states(store)[state]
+
+
+def _next_due(queue: WorkQueue[str]) -> float:
+    due = queue.next_due()
+    return -1.0 if due is None else due
+
+
+def _oldest_unready(store: Store[Any]) -> float:
+    return oldest_unready(store, datetime.now(UTC))
+
+
+def oldest_unready(contents: Iterable[AnyContent], now: datetime) -> float:
+    """The age in seconds of the oldest content that is neither ready nor being deleted; 0 when there is none."""
+    made = (
+        content.metadata.creation_timestamp
+        for content in contents
+        if not content.ready and not content.deleting and content.metadata.creation_timestamp is not None
+    )
+    oldest = min(made, default=now)
+    return max(0.0, (now - oldest).total_seconds())
 
 
 def _watch_age(informer: Informer[Any]) -> float:

@@ -16,6 +16,7 @@ from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE, MANAGED_BY
 from snapshotter.plan import content
 from snapshotter.plan import group_content as groups_plan
 from snapshotter.plan.lifecycle import Naming, Terms
+from snapshotter.runtime.lag import measure_lag
 from snapshotter.settings import NodeSettings, SidecarSettings
 from snapshotter.sidecar.content import ContentController
 from snapshotter.sidecar.controller import Surroundings
@@ -44,6 +45,7 @@ class Sidecar:
         leadership: Leadership,
     ) -> None:
         self.health = health
+        self.registry = metrics.registry
         self._settings = settings
         self._metrics = metrics
         self._connection = connection
@@ -97,6 +99,7 @@ class Sidecar:
                 tasks.create_task(self._events.run(), name="events"),
                 tasks.create_task(self._driver.keep_in_touch(self._driver_returned), name="driver"),
                 tasks.create_task(self._leadership.run(), name="election"),
+                tasks.create_task(measure_lag(self._metrics.loop_lag.set), name="loop lag"),
             ]
             work = {tasks.create_task(self._singles.run(), name="singles")}
             if self._groups is not None:

@@ -1,0 +1,110 @@
+"""What the metrics tell about contents, queues and the loop; and that their number does not grow with the objects."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from snapshotter.sidecar.health import oldest_unready
+from snapshotter.sidecar.sidecar import Sidecar
+from snapshotter.testing.faults import Fault
+from tests.factories import content
+from tests.world import World
+
+# The names that dashboards made for upstream's sidecar know, as far as they do not come from Go itself.
+UPSTREAM = {
+    "csi_sidecar_operations_seconds",
+    "workqueue_depth",
+    "workqueue_adds",
+    "workqueue_queue_duration_seconds",
+    "workqueue_work_duration_seconds",
+    "workqueue_unfinished_work_seconds",
+    "workqueue_longest_running_processor_seconds",
+    "workqueue_retries",
+    "leader_election_master_status",
+    "leader_election_slowpath",
+    "process_start_time_seconds",
+    "process_cpu_seconds",
+    "process_open_fds",
+    "process_max_fds",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+}
+OURS = {
+    "snapshotter_api_requests",
+    "snapshotter_contents",
+    "snapshotter_csi_calls_in_flight",
+    "snapshotter_driver_connected",
+    "snapshotter_event_loop_lag_seconds",
+    "snapshotter_malformed_objects",
+    "snapshotter_next_retry_seconds",
+    "snapshotter_oldest_unready_seconds",
+    "snapshotter_watch_age_seconds",
+}
+
+
+def samples(sidecar: Sidecar) -> dict[str, dict[tuple[str, ...], float]]:
+    """The page as a scraper reads it: families with their samples by the values of the labels."""
+    page = generate_latest(sidecar.registry).decode()
+    return {
+        family.name: {(sample.name, *sorted(sample.labels.values())): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(page)
+    }
+
+
+async def test_the_page_has_upstreams_names_and_ours_and_no_others(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        assert samples(sidecar).keys() == UPSTREAM | OURS
+
+
+async def test_the_number_of_series_does_not_grow_with_the_number_of_objects(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="broken in way {n}", times=1))
+        await world.make_content("first")
+        await world.until(lambda: world.ready("first"))
+        before = sum(len(family) for family in samples(sidecar).values())
+        for number in range(30):
+            await world.make_content(f"c{number}")
+        await world.until(lambda: all(world.ready(f"c{number}") for number in range(30)))
+        assert sum(len(family) for family in samples(sidecar).values()) == before
+
+
+async def test_what_waits_is_seen_in_the_metrics(world: World) -> None:
+    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="no"))
+    async with world.sidecar(work=type(world.settings().work)(retry_start=30.0, retry_max=30.0)) as sidecar:
+        assert samples(sidecar)["snapshotter_next_retry_seconds"][
+            "snapshotter_next_retry_seconds", "csi-snapshotter-content"
+        ] == pytest.approx(-1)
+        await world.make_content("one")
+        await world.until(lambda: world.error("one"))
+        await world.until(lambda: next_retry(sidecar) > 0)
+        assert 20 < next_retry(sidecar) <= 30
+        found = samples(sidecar)["snapshotter_contents"]
+        assert found["snapshotter_contents", "VolumeSnapshotContent", "failing"] == 1
+
+
+def next_retry(sidecar: Sidecar) -> float:
+    name = "snapshotter_next_retry_seconds"
+    return samples(sidecar)[name][name, "csi-snapshotter-content"]
+
+
+AGES = {
+    "nothing": ([], 0.0),
+    "what is ready does not count": ([content(handle="s", ready=True)], 0.0),
+    "what is being deleted does not count": ([content(deleting=True)], 0.0),
+    "without a time there is no age": ([content()], 0.0),
+}
+
+
+@pytest.mark.parametrize(("contents", "expected"), AGES.values(), ids=AGES.keys())
+def test_the_oldest_unready_content(contents: list[object], expected: float) -> None:
+    assert oldest_unready(contents, datetime.now(UTC)) == expected  # type: ignore[arg-type]
+
+
+def test_the_oldest_of_several_counts() -> None:
+    now = datetime(2024, 5, 6, tzinfo=UTC)
+    contents = [content(created=now - timedelta(seconds=age)) for age in (5, 90, 30)]
+    assert oldest_unready(contents, now) == 90
