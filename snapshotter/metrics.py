@@ -3,7 +3,7 @@
 Names, labels and buckets that upstream's dashboards know are kept; the others begin with `snapshotter_`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,24 +25,29 @@ UNKNOWN_DRIVER = "unknown-driver"
 CONTENT_STATES = ("ready", "not_ready", "failing", "deleting")
 
 
+Values = Callable[[], Mapping[str, float]]
+
+
 class _Computed(Collector):
     """Gauges whose values are asked for when the page is read."""
 
     def __init__(self) -> None:
-        self._gauges: dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str], Callable[[], float]]] = {}
+        self._gauges: dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str], str, Values]] = {}
 
-    def add(self, name: str, text: str, labels: dict[str, str], value: Callable[[], float]) -> None:
-        """A gauge with the same name and labels takes the place of an earlier one."""
-        self._gauges[name, tuple(labels.values())] = (text, labels, value)
+    def add(self, name: str, text: str, labels: dict[str, str], by: str, values: Values) -> None:
+        """Gauges with the same name and labels take the place of earlier ones."""
+        self._gauges[name, tuple(labels.values())] = (text, labels, by, values)
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> list[Metric]:
         families: dict[str, GaugeMetricFamily] = {}
-        for (name, _), (text, labels, value) in self._gauges.items():
-            family = families.setdefault(name, GaugeMetricFamily(name, text, labels=list(labels)))
-            family.add_metric(list(labels.values()), value())
+        for (name, _), (text, labels, by, values) in self._gauges.items():
+            names = [*labels, by] if by else list(labels)
+            family = families.setdefault(name, GaugeMetricFamily(name, text, labels=names))
+            for key, value in values().items():
+                family.add_metric([*labels.values(), key] if by else list(labels.values()), value)
         return list(families.values())
 
 
@@ -161,4 +166,8 @@ class Metrics:
 
     def watch_gauge(self, name: str, text: str, value: Callable[[], float], /, **labels: str) -> None:
         """Expose a gauge that is computed when the page is read."""
-        self._computed.add(name, text, labels, value)
+        self._computed.add(name, text, labels, "", lambda: {"": value()})
+
+    def watch_gauges(self, name: str, text: str, by: str, values: Values, /, **labels: str) -> None:
+        """Expose gauges that are computed together when the page is read; the label `by` tells them apart."""
+        self._computed.add(name, text, labels, by, values)

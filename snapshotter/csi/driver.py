@@ -78,11 +78,8 @@ class Driver:
         except TimeoutError:
             raise DriverAway(f"no connection to the driver's socket within {seconds:.0f}s") from None
 
-    async def name(self) -> str:
-        """The driver's name (GetPluginInfo). Raises `CsiError`, `BadAnswer` for an empty name."""
-        return (await self._plugin_info()).name
-
     async def _plugin_info(self) -> csi_pb2.GetPluginInfoResponse:
+        """Who the driver is. Raises `CsiError`, `BadAnswer` for an empty name."""
         answer = await self._channel.call(
             self._identity_stub.GetPluginInfo,
             "/csi.v1.Identity/GetPluginInfo",

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -13,6 +14,7 @@ from snapshotter.kube.connection import MERGE_PATCH, Connection
 from snapshotter.kube.errors import ApiError, Conflict, NotFound
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.patience import persistently
+from snapshotter.plan.status import rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,34 @@ class _Sent:
     count: int
 
 
+def new_event(
+    name: str,
+    namespace: str,
+    involved: Mapping[str, str],
+    event_type: EventType,
+    reason: str,
+    message: str,
+    *,
+    component: str,
+    at: str,
+) -> dict[str, object]:
+    """The body of an event that is told for the first time."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace},
+        "involvedObject": involved,
+        "type": event_type,
+        "reason": reason,
+        "message": message,
+        "source": {"component": component},
+        "reportingComponent": component,
+        "count": 1,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+    }
+
+
 class Events:
     """Tells users about objects. `tell` never waits and never fails; `run` does the sending."""
 
@@ -72,7 +102,7 @@ class Events:
             "uid": meta.uid,
             "resourceVersion": meta.resource_version,
         }
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(datetime.now(UTC))
         try:
             self._waiting.put_nowait(_Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now))
         except asyncio.QueueFull:
@@ -117,20 +147,16 @@ class Events:
     async def _begin(self, event: _Event) -> str:
         suffix = f".{time.time_ns():x}"
         name = event.involved["name"][: LONGEST_NAME - len(suffix)] + suffix
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "involvedObject": event.involved,
-            "type": event.type,
-            "reason": event.reason,
-            "message": event.message,
-            "source": {"component": self._component},
-            "reportingComponent": self._component,
-            "count": 1,
-            "firstTimestamp": event.at,
-            "lastTimestamp": event.at,
-        }
+        body = new_event(
+            name,
+            NAMESPACE,
+            event.involved,
+            event.type,
+            event.reason,
+            event.message,
+            component=self._component,
+            at=event.at,
+        )
         path = f"/api/v1/namespaces/{NAMESPACE}/events"
         try:
             await persistently(lambda: self._connection.request("POST", path, body=body))

@@ -19,6 +19,8 @@ import structlog
 
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.errors import ApiError, Conflict, NotFound
+from snapshotter.kube.events import new_event
+from snapshotter.plan.status import rfc3339
 from snapshotter.runtime.leader import LeaseConflict, LeaseMissing, LeaseRecord, LeaseTrouble
 
 log = structlog.get_logger(__name__)
@@ -180,27 +182,22 @@ class LeaseEvents:
         self._component = component
 
     async def tell(self, message: str) -> None:
-        now = datetime.now(UTC)
-        at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{self._name}.{time.time_ns():x}", "namespace": self._namespace},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": "Lease",
-                "namespace": self._namespace,
-                "name": self._name,
-            },
-            "type": "Normal",
-            "reason": "LeaderElection",
-            "message": message,
-            "source": {"component": self._component},
-            "reportingComponent": self._component,
-            "count": 1,
-            "firstTimestamp": at,
-            "lastTimestamp": at,
+        involved = {
+            "apiVersion": API_VERSION,
+            "kind": "Lease",
+            "namespace": self._namespace,
+            "name": self._name,
         }
+        event = new_event(
+            f"{self._name}.{time.time_ns():x}",
+            self._namespace,
+            involved,
+            "Normal",
+            "LeaderElection",
+            message,
+            component=self._component,
+            at=rfc3339(datetime.now(UTC)),
+        )
         try:
             async with asyncio.timeout(EVENT_SECONDS):
                 await self._connection.request("POST", f"/api/v1/namespaces/{self._namespace}/events", body=event)

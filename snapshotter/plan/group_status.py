@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from snapshotter.model.group_content import GroupContent, MemberInfo
 from snapshotter.model.snapshot import GroupSnapshot, Snapshot
-from snapshotter.plan.status import StatusPatch, nanoseconds, rfc3339
+from snapshotter.plan.status import StatusPatch, nanoseconds, removal, rfc3339
 
 
 def recorded(content: GroupContent, group: GroupSnapshot, now: datetime) -> StatusPatch | None:
@@ -33,13 +33,12 @@ def recorded(content: GroupContent, group: GroupSnapshot, now: datetime) -> Stat
 def cleared(content: GroupContent) -> StatusPatch | None:
     """The status after the storage has deleted the group. The members stay: others may still look them up there."""
     status = content.status
-    present = {
-        "volumeGroupSnapshotHandle": status.volume_group_snapshot_handle,
-        "readyToUse": status.ready_to_use,
-        "creationTime": status.creation_time,
-        "error": status.error,
-    }
-    return {key: None for key, value in present.items() if value is not None} or None
+    return removal(
+        volumeGroupSnapshotHandle=status.volume_group_snapshot_handle,
+        readyToUse=status.ready_to_use,
+        creationTime=status.creation_time,
+        error=status.error,
+    )
 
 
 def _members(content: GroupContent, group: GroupSnapshot, now: datetime) -> tuple[MemberInfo, ...]:

@@ -1,6 +1,6 @@
-"""What is recorded in a content's status: merge patches that name single keys, or None for no change.
+"""What is recorded in a content's status: changes of single keys, or None for no change.
 
-A patch is the value of `status`; `None` in it removes a key (RFC 7396).
+`None` for a key removes it; `snapshotter.plan.patches` makes the patch.
 """
 
 from collections.abc import Mapping
@@ -39,19 +39,23 @@ def recorded(content: Content, snapshot: Snapshot, now: datetime) -> StatusPatch
 def cleared(content: Content) -> StatusPatch | None:
     """The status after the storage has deleted the snapshot: a retry finds no handle to delete again."""
     status = content.status
-    present = {
-        "snapshotHandle": status.snapshot_handle,
-        "readyToUse": status.ready_to_use,
-        "creationTime": status.creation_time,
-        "restoreSize": status.restore_size,
-        "error": status.error,
-    }
-    return {key: None for key, value in present.items() if value is not None} or None
+    return removal(
+        snapshotHandle=status.snapshot_handle,
+        readyToUse=status.ready_to_use,
+        creationTime=status.creation_time,
+        restoreSize=status.restore_size,
+        error=status.error,
+    )
 
 
 def error_cleared(content: AnyContent) -> StatusPatch | None:
     """The status without an error that is over."""
-    return {"error": None} if content.status.error is not None else None
+    return removal(error=content.status.error)
+
+
+def removal(**present: object) -> StatusPatch | None:
+    """The removal of those keys that are there."""
+    return {key: None for key, value in present.items() if value is not None} or None
 
 
 def failed(content: AnyContent, message: str, now: datetime) -> StatusPatch:

@@ -38,7 +38,7 @@ class Contents(Generic[C]):
         self._objects = objects
         self._store = store
         self._open_cuts: set[str] = set()
-        """The uids of contents whose last CreateSnapshot has left open whether there is a snapshot."""
+        """The uids of contents whose last create call has left open whether there is a snapshot."""
 
     async def mark_as_being_created(self, content: C) -> C:
         if content.marked_as_being_created:

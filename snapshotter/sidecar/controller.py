@@ -45,9 +45,9 @@ C = TypeVar("C", bound=AnyContent)
 K = TypeVar("K", bound=AnyClass)
 A = TypeVar("A")
 
-log = structlog.get_logger(__name__)
-
 R = TypeVar("R", Snapshot, GroupSnapshot)
+
+log = structlog.get_logger(__name__)
 
 REMIND_SECONDS = 600.0
 """An event about a blocked deletion is repeated after this time: events do not last, the deletion may."""
@@ -66,7 +66,7 @@ class NotDone(ReconcileError):
 
 
 class Unusable(Exception):
-    """The credentials for a call cannot be had. `passing`: perhaps only just now."""
+    """As the objects are, a call cannot be made. `passing`: perhaps only just now."""
 
     def __init__(self, problem: str, *, passing: bool) -> None:
         super().__init__(problem)

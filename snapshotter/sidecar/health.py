@@ -93,14 +93,13 @@ def expose(
         partial(_oldest_unready, store),
         kind=kind,
     )
-    for state in CONTENT_STATES:
-        metrics.watch_gauge(
-            "snapshotter_contents",
-            "Contents of this driver by what their status says.",
-            partial(_count, store, state),
-            kind=kind,
-            state=state,
-        )
+    metrics.watch_gauges(
+        "snapshotter_contents",
+        "Contents of this driver by what their status says.",
+        "state",
+        partial(content_states, store),
+        kind=kind,
+    )
     for informer in informers:
         metrics.watch_gauge(
             "snapshotter_watch_age_seconds",
@@ -108,10 +107,6 @@ def expose(
             partial(_watch_age, informer),
             resource=informer.what,
         )
-
-
-def _count(store: Store[Any], state: str) -> float:
-    return content_states(store)[state]
 
 
 def _next_due(queue: WorkQueue[str]) -> float:
@@ -139,9 +134,10 @@ def _watch_age(informer: Informer[Any]) -> float:
     return -1.0 if age is None else age
 
 
-def content_states(contents: Iterable[AnyContent]) -> Counter[str]:
+def content_states(contents: Iterable[AnyContent]) -> dict[str, float]:
     """The number of contents in each of `CONTENT_STATES`."""
-    return Counter(_state(content) for content in contents)
+    counted = Counter(_state(content) for content in contents)
+    return {state: counted[state] for state in CONTENT_STATES}
 
 
 def _state(content: AnyContent) -> str:

@@ -2,29 +2,35 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
 from snapshotter.csi.driver import Driver
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.events import Events
-from snapshotter.kube.kinds import CONTENT, SNAPSHOT_CLASS, group_class, group_content
+from snapshotter.kube.kinds import CONTENT, SNAPSHOT_CLASS, Kind, group_class, group_content
 from snapshotter.kube.secrets import Secrets
 from snapshotter.metrics import Metrics
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
+from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE, MANAGED_BY
 from snapshotter.plan import content
 from snapshotter.plan import group_content as groups_plan
-from snapshotter.plan.lifecycle import Naming, Terms
+from snapshotter.plan.lifecycle import Naming, Plan, Terms
 from snapshotter.runtime.lag import measure_lag
 from snapshotter.settings import NodeSettings, SidecarSettings
 from snapshotter.sidecar.content import ContentController
-from snapshotter.sidecar.controller import Surroundings
+from snapshotter.sidecar.controller import Controller, Surroundings
 from snapshotter.sidecar.group_content import GroupContentController
 from snapshotter.sidecar.groups import Groups
 from snapshotter.sidecar.health import Health
 from snapshotter.sidecar.leadership import Leadership
 from snapshotter.sidecar.part import Part
+
+C = TypeVar("C", bound=AnyContent)
+K = TypeVar("K", bound=AnyClass)
+A = TypeVar("A")
 
 log = structlog.get_logger(__name__)
 
@@ -53,31 +59,36 @@ class Sidecar:
         self._leadership = leadership
         self._events = Events(connection, f"csi-snapshotter {driver.identity.name}")
         self._surroundings = Surroundings(driver, Secrets(connection), self._events)
-        self._singles = Part(
-            CONTENT,
-            SNAPSHOT_CLASS,
-            content.PLAN,
-            ContentController,
-            terms=self._single_terms,
-            surroundings=self._surroundings,
-            connection=connection,
-            kube=settings.kube,
-            work=settings.work,
-            metrics=metrics,
-            health=health,
-            leadership=leadership,
-            label_selector=_selector(settings.node),
-            queue_name=CONTENT_QUEUE,
+        self._singles = self._part(
+            CONTENT, SNAPSHOT_CLASS, content.PLAN, ContentController, self._single_terms, CONTENT_QUEUE
         )
         self._groups = Groups(connection, self._group_part) if settings.features.group_snapshots else None
 
     def _group_part(self, version: str) -> Part[GroupContent, GroupSnapshotClass, groups_plan.Action]:
-        return Part(
+        return self._part(
             group_content(version),
             group_class(version),
             groups_plan.PLAN,
             GroupContentController,
-            terms=self._group_terms,
+            self._group_terms,
+            GROUP_CONTENT_QUEUE,
+        )
+
+    def _part(
+        self,
+        kind: Kind[C],
+        class_kind: Kind[K],
+        plan: Plan[C, K, A],
+        controller: type[Controller[C, K, A]],
+        terms: Callable[[], Terms],
+        queue_name: str,
+    ) -> Part[C, K, A]:
+        return Part(
+            kind,
+            class_kind,
+            plan,
+            controller,
+            terms=terms,
             surroundings=self._surroundings,
             connection=self._connection,
             kube=self._settings.kube,
@@ -86,7 +97,7 @@ class Sidecar:
             health=self.health,
             leadership=self._leadership,
             label_selector=_selector(self._settings.node),
-            queue_name=GROUP_CONTENT_QUEUE,
+            queue_name=queue_name,
         )
 
     async def work(self, end: Callable[[], Awaitable[object]]) -> None:
