@@ -17,8 +17,8 @@ from snapshotter.settings import (
     LogSettings,
     NodeSettings,
     SidecarSettings,
+    SidecarWebSettings,
     SnapshotSettings,
-    WebSettings,
     WorkSettings,
     host_and_port,
 )
@@ -165,17 +165,23 @@ MISTAKES: dict[str, tuple[SidecarSettings, str]] = {
     ),
     "a negative grace time": (replace(DEFAULTS, work=WorkSettings(shutdown_grace=-1.0)), "--shutdown-grace-period"),
     "two addresses (case 107)": (
-        replace(DEFAULTS, web=WebSettings(http_endpoint=":1", metrics_address=":2")),
+        replace(DEFAULTS, web=SidecarWebSettings(http_endpoint=":1", metrics_address=":2")),
         "--metrics-address and --http-endpoint cannot both be set",
     ),
     "an address without a port": (
-        replace(DEFAULTS, web=WebSettings(http_endpoint="localhost")),
+        replace(DEFAULTS, web=SidecarWebSettings(http_endpoint="localhost")),
         '"localhost" is not an address',
     ),
-    "a port that is none": (replace(DEFAULTS, web=WebSettings(http_endpoint="localhost:http")), "localhost:http"),
-    "a port that is too high": (replace(DEFAULTS, web=WebSettings(metrics_address=":65536")), ":65536"),
-    "a path without a slash": (replace(DEFAULTS, web=WebSettings(metrics_path="metrics")), "--metrics-path"),
-    "a path of health": (replace(DEFAULTS, web=WebSettings(metrics_path="/healthz/leader-election")), "--metrics-path"),
+    "a port that is none": (
+        replace(DEFAULTS, web=SidecarWebSettings(http_endpoint="localhost:http")),
+        "localhost:http",
+    ),
+    "a port that is too high": (replace(DEFAULTS, web=SidecarWebSettings(metrics_address=":65536")), ":65536"),
+    "a path without a slash": (replace(DEFAULTS, web=SidecarWebSettings(metrics_path="metrics")), "--metrics-path"),
+    "a path of health": (
+        replace(DEFAULTS, web=SidecarWebSettings(metrics_path="/healthz/leader-election")),
+        "--metrics-path",
+    ),
     "no prefix of groups": (replace(DEFAULTS, groups=GroupSettings(name_prefix="")), "--groupsnapshot-name-prefix"),
     "nothing of a group's uid": (
         replace(DEFAULTS, groups=GroupSettings(name_uuid_length=0)),
@@ -249,9 +255,9 @@ FINE: dict[str, SidecarSettings] = {
     "more characters than a uid has": replace(DEFAULTS, snapshots=SnapshotSettings(name_uuid_length=99)),
     "no grace time": replace(DEFAULTS, work=WorkSettings(shutdown_grace=0.0)),
     "retries at a steady pace": replace(DEFAULTS, work=WorkSettings(retry_start=5.0, retry_max=5.0)),
-    "an address": replace(DEFAULTS, web=WebSettings(http_endpoint="127.0.0.1:8080")),
-    "all addresses": replace(DEFAULTS, web=WebSettings(http_endpoint=":8080")),
-    "the deprecated address": replace(DEFAULTS, web=WebSettings(metrics_address="[::1]:8080")),
+    "an address": replace(DEFAULTS, web=SidecarWebSettings(http_endpoint="127.0.0.1:8080")),
+    "all addresses": replace(DEFAULTS, web=SidecarWebSettings(http_endpoint=":8080")),
+    "the deprecated address": replace(DEFAULTS, web=SidecarWebSettings(metrics_address="[::1]:8080")),
     "groups without a prefix when there are none": replace(
         DEFAULTS, groups=GroupSettings(name_prefix=""), features=FeatureSettings((("CSIVolumeGroupSnapshot", False),))
     ),
@@ -289,9 +295,9 @@ def test_an_address_has_a_host_and_a_port(address: str, expected: tuple[str | No
 
 
 def test_either_address_is_the_address() -> None:
-    assert WebSettings().address == ""
-    assert WebSettings(http_endpoint=":1").address == ":1"
-    assert WebSettings(metrics_address=":2").address == ":2"
+    assert SidecarWebSettings().address == ""
+    assert SidecarWebSettings(http_endpoint=":1").address == ":1"
+    assert SidecarWebSettings(metrics_address=":2").address == ":2"
 
 
 def flags_with_defaults() -> list[tuple[Flag, Any]]:

@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from snapshotter.cli.flags import parse
+from snapshotter.daemon.running import CannotRun
 from snapshotter.settings import SidecarSettings
 from snapshotter.sidecar import app as sidecar
 
@@ -32,7 +33,7 @@ def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(start())
-    except sidecar.CannotRun as error:
+    except CannotRun as error:
         _complain(program, str(error))
         return error.exit_code
     except Exception as error:  # the top of a program: nobody else would tell

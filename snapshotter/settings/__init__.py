@@ -5,18 +5,21 @@
 
 from snapshotter.settings.sidecar import (
     DriverSettings,
-    ElectionSettings,
     FeatureSettings,
     GroupSettings,
+    NodeSettings,
+    SidecarSettings,
+    SidecarWebSettings,
+    SnapshotSettings,
+    WorkSettings,
+)
+from snapshotter.settings.topics import (
+    ElectionSettings,
     IgnoredSettings,
     KubeSettings,
     LogSettings,
     Mistake,
-    NodeSettings,
-    SidecarSettings,
-    SnapshotSettings,
     WebSettings,
-    WorkSettings,
     host_and_port,
 )
 
@@ -31,6 +34,7 @@ __all__ = [
     "Mistake",
     "NodeSettings",
     "SidecarSettings",
+    "SidecarWebSettings",
     "SnapshotSettings",
     "WebSettings",
     "WorkSettings",

@@ -6,6 +6,8 @@ Upstream's program knows the gates of the API server's library as well, so a com
 from collections.abc import Iterable
 from typing import Final
 
+from snapshotter.settings.topics import Mistake
+
 GROUP_SNAPSHOTS: Final = "CSIVolumeGroupSnapshot"
 RELEASE_ON_EXIT: Final = "ReleaseLeaderElectionOnExit"
 
@@ -32,9 +34,9 @@ _OF_THE_LIBRARY: Final = frozenset(
 KNOWN: Final = _OF_THE_LIBRARY | {GROUP_SNAPSHOTS, RELEASE_ON_EXIT}
 
 
-def unknown(gates: Iterable[tuple[str, bool]]) -> list[str]:
-    """The names that are no gates."""
-    return [name for name, _ in gates if name not in KNOWN]
+def mistakes(gates: Iterable[tuple[str, bool]]) -> list[Mistake]:
+    """A mistake for each name that is no gate; upstream exits with 255 then."""
+    return [Mistake(f'"{name}" is not a feature gate', 255) for name, _ in gates if name not in KNOWN]
 
 
 def is_on(gates: Iterable[tuple[str, bool]], name: str) -> bool:

@@ -1,9 +1,7 @@
 """The csi-snapshotter program: starts everything in order, and ends it in order."""
 
-import asyncio
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,13 +11,14 @@ from prometheus_client import CollectorRegistry
 from snapshotter import logs
 from snapshotter.csi.channel import BadAddress
 from snapshotter.csi.driver import Driver, open_driver
+from snapshotter.daemon.leadership import ElectedLeadership, Leadership
+from snapshotter.daemon.running import CannotRun, Shutdown, run_until_stopped
 from snapshotter.kube.connection import BadConfiguration, Connection, Limits, Permit, always, connect
+from snapshotter.kube.leases import lease_name
 from snapshotter.metrics import Metrics
 from snapshotter.model.snapshot import CsiError
-from snapshotter.runtime.leader import NotLeading
 from snapshotter.settings import SidecarSettings, host_and_port
 from snapshotter.sidecar.health import Health
-from snapshotter.sidecar.leadership import ElectedLeadership, Leadership
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.web.server import ListenError, serving
 
@@ -29,75 +28,18 @@ CONNECT_SECONDS = 30.0
 """How long a driver that is not there yet is waited for at the start."""
 
 
-class CannotRun(Exception):
-    """The program cannot start, or not go on; the message is for the person who started it."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
 async def run(settings: SidecarSettings) -> None:
     """Run until SIGTERM or SIGINT; a second signal does not wait any more.
 
     Raises `CannotRun`, also when we lead no more.
     """
     logs.set_up("json" if settings.logs.log_format == "json" else "text", settings.logs.verbosity)
-    stop = Shutdown()
-    with stop.on_signals():
-        try:
-            await _work(settings, stop)
-        except asyncio.CancelledError:
-            if not stop.requested:
-                raise
-    log.info("stopped")
 
-
-async def _work(settings: SidecarSettings, stop: "Shutdown") -> None:
-    lost: BaseException | None = None
-    try:
+    async def work(stop: Shutdown) -> None:
         async with started(settings) as sidecar:
             await sidecar.work(stop.wait)
-    except* NotLeading as errors:
-        lost = errors
-        while isinstance(lost, BaseExceptionGroup):
-            lost = lost.exceptions[0]
-    if lost is not None:
-        raise CannotRun(f"leadership lost: {lost}") from lost
 
-
-class Shutdown:
-    """The wish to end. During the start it ends everything at once; later the work in hand is finished first."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._event = asyncio.Event()
-        self._gentle = False
-        self._main = asyncio.current_task()
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        caught = (signal.SIGTERM, signal.SIGINT)
-        for number in caught:
-            loop.add_signal_handler(number, self.request)
-        try:
-            yield
-        finally:
-            for number in caught:
-                loop.remove_signal_handler(number)
-
-    def request(self) -> None:
-        at_once = self.requested or not self._gentle
-        self.requested = True
-        self._event.set()
-        if at_once and self._main is not None:
-            self._main.cancel()
-
-    async def wait(self) -> None:
-        """Return when the end is wished for; from now on it is a gentle one."""
-        self._gentle = True
-        await self._event.wait()
+    await run_until_stopped(work)
 
 
 @asynccontextmanager
@@ -127,7 +69,8 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
             await _meet(driver)
             if isinstance(leadership, ElectedLeadership):
                 own_connection = await stack.enter_async_context(_connection(settings, metrics, Limits(), always))
-                leadership.stand(driver.identity.name, own_connection, metrics)
+                name = driver.identity.name
+                leadership.stand(lease_name(name), f"external-snapshotter-leader-{name}", own_connection, metrics)
             yield Sidecar(settings, metrics, health, connection, driver, leadership)
     except BadConfiguration as error:
         raise CannotRun(str(error)) from error

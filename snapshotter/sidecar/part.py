@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from snapshotter.daemon.leadership import Leadership
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.objects import Objects
@@ -20,7 +21,6 @@ from snapshotter.settings import KubeSettings, WorkSettings
 from snapshotter.sidecar.contents import Contents
 from snapshotter.sidecar.controller import Controller, Surroundings
 from snapshotter.sidecar.health import Health, expose
-from snapshotter.sidecar.leadership import Leadership
 from snapshotter.sidecar.wakeups import Wakeups
 
 C = TypeVar("C", bound=AnyContent)

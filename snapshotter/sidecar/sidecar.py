@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 
 from snapshotter.csi.driver import Driver
+from snapshotter.daemon.leadership import Leadership
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import CONTENT, SNAPSHOT_CLASS, Kind, group_class, group_content
@@ -25,7 +26,6 @@ from snapshotter.sidecar.controller import Controller, Surroundings
 from snapshotter.sidecar.group_content import GroupContentController
 from snapshotter.sidecar.groups import Groups
 from snapshotter.sidecar.health import Health
-from snapshotter.sidecar.leadership import Leadership
 from snapshotter.sidecar.part import Part
 
 C = TypeVar("C", bound=AnyContent)

@@ -10,11 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from snapshotter.csi.driver import open_driver
+from snapshotter.daemon.leadership import ElectedLeadership, Leadership
 from snapshotter.kube.connection import Connection, Limits, connect
 from snapshotter.metrics import Metrics
 from snapshotter.runtime.leader import NotLeading
 from snapshotter.settings import ElectionSettings
-from snapshotter.sidecar.leadership import ElectedLeadership, Leadership
 from snapshotter.web.server import serving
 from tests.world import CONTENT_PATH, DRIVER, World
 

@@ -1,10 +1,10 @@
-"""Our part in the election of the driver's leader; without an election we are the leader from the start."""
+"""Our part in the election of a leader; without an election we are the leader from the start."""
 
 import asyncio
 import socket
 
 from snapshotter.kube.connection import Connection
-from snapshotter.kube.leases import LeaseDoor, LeaseEvents, identity, lease_name, lease_namespace
+from snapshotter.kube.leases import LeaseDoor, LeaseEvents, identity, lease_namespace
 from snapshotter.metrics import ElectionMetrics, Metrics
 from snapshotter.runtime.leader import Election, Tenure, Terms
 from snapshotter.settings import ElectionSettings
@@ -47,19 +47,16 @@ class ElectedLeadership(Leadership):
         self._events: LeaseEvents | None = None
         self._identity = identity(socket.gethostname())
 
-    def stand(self, driver: str, connection: Connection, metrics: Metrics) -> None:
-        """Make us a candidate for a driver's lease, now that the driver is known."""
+    def stand(self, lease: str, component: str, connection: Connection, metrics: Metrics) -> None:
+        """Make us a candidate for a lease. `component`: what events about it say that they come from."""
         settings = self._settings
-        name = lease_name(driver)
         namespace = lease_namespace(given=settings.namespace, pod=settings.pod_namespace)
-        self._events = LeaseEvents(
-            connection, namespace, name, f"external-snapshotter-leader-{driver}/{self._identity}"
-        )
+        self._events = LeaseEvents(connection, namespace, lease, f"{component}/{self._identity}")
         self._election = Election(
-            LeaseDoor(connection, namespace, name, dict(settings.labels)),
+            LeaseDoor(connection, namespace, lease, dict(settings.labels)),
             Terms(self._identity, settings.lease_duration, settings.renew_deadline, settings.retry_period),
             self._tenure,
-            ElectionMetrics(metrics, name),
+            ElectionMetrics(metrics, lease),
         )
         self.won = self._election.won
 
