@@ -28,8 +28,12 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve the metrics, `/healthz` and `/readyz` while the context lasts; gives the port.
 
-    With an election `/healthz/leader-election` as well. Raises `ListenError`.
+    With an election `/healthz/leader-election` as well, which is a part of `/healthz`: a kubelet has one liveness probe
+    for a container. Raises `ListenError`.
     """
+
+    def alive_and_leading() -> list[str]:
+        return [*alive(), *(election() if election is not None else ())]
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -41,7 +45,7 @@ async def serving(
     app.add_routes(
         [
             web.get(metrics_path, metrics),
-            web.get("/healthz", _answer(alive)),
+            web.get("/healthz", _answer(alive_and_leading)),
             web.get("/readyz", _answer(ready)),
         ]
     )

@@ -46,6 +46,23 @@ async def test_health_tells_every_problem() -> None:
         assert (await get(port, "/readyz"))[::2] == (500, "not yet\n")
 
 
+async def test_trouble_with_the_election_is_a_part_of_health_and_told_apart() -> None:
+    trouble: list[str] = []
+    async with serving(
+        "127.0.0.1",
+        0,
+        registry=CollectorRegistry(),
+        metrics_path="/metrics",
+        alive=lambda: ["silence"],
+        ready=list,
+        election=lambda: trouble,
+    ) as port:
+        assert (await get(port, "/healthz/leader-election"))[::2] == (200, "ok")
+        trouble.append("not renewed")
+        assert (await get(port, "/healthz/leader-election"))[::2] == (500, "not renewed\n")
+        assert (await get(port, "/healthz"))[::2] == (500, "silence\nnot renewed\n")
+
+
 async def test_an_address_that_is_taken_is_named() -> None:
     async with serving("127.0.0.1", 0, registry=CollectorRegistry(), metrics_path="/m", alive=list, ready=list) as port:
         with pytest.raises(ListenError, match=f"cannot listen at 127.0.0.1:{port}"):
