@@ -34,9 +34,16 @@ class _Computed(Collector):
     def __init__(self) -> None:
         self._gauges: dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str], str, Values]] = {}
 
-    def add(self, name: str, text: str, labels: dict[str, str], by: str, values: Values) -> None:
-        """Gauges with the same name and labels take the place of earlier ones."""
-        self._gauges[name, tuple(labels.values())] = (text, labels, by, values)
+    def add(self, name: str, text: str, labels: dict[str, str], by: str, values: Values) -> Callable[[], None]:
+        """Gauges with the same name and labels take the place of earlier ones. What is returned takes these away."""
+        key, gauges = (name, tuple(labels.values())), (text, labels, by, values)
+        self._gauges[key] = gauges
+
+        def remove() -> None:
+            if self._gauges.get(key) is gauges:
+                del self._gauges[key]
+
+        return remove
 
     def describe(self) -> list[Metric]:
         return []
@@ -144,6 +151,12 @@ class Metrics:
             "1 while the CSI driver's socket is connected and the driver has identified itself.",
             registry=registry,
         )
+        self._driver_info = Gauge(
+            "snapshotter_driver_info",
+            "Always 1; tells the CSI driver that this process works for, as it was last met.",
+            ("driver_name", "version"),
+            registry=registry,
+        )
         self.malformed_objects = Counter(
             "snapshotter_malformed_objects",
             "Objects from the API server that could not be understood and were passed over.",
@@ -164,10 +177,16 @@ class Metrics:
         self._computed = _Computed()
         registry.register(self._computed)
 
-    def watch_gauge(self, name: str, text: str, value: Callable[[], float], /, **labels: str) -> None:
-        """Expose a gauge that is computed when the page is read."""
-        self._computed.add(name, text, labels, "", lambda: {"": value()})
+    def driver_met(self, name: str, version: str) -> None:
+        """The driver has said who it is and can be called."""
+        self._driver_info.clear()
+        self._driver_info.labels(name, version).set(1)
+        self.driver_connected.set(1)
 
-    def watch_gauges(self, name: str, text: str, by: str, values: Values, /, **labels: str) -> None:
-        """Expose gauges that are computed together when the page is read; the label `by` tells them apart."""
-        self._computed.add(name, text, labels, by, values)
+    def watch_gauge(self, name: str, text: str, value: Callable[[], float], /, **labels: str) -> Callable[[], None]:
+        """Expose a gauge that is computed when the page is read, until what is returned is called."""
+        return self._computed.add(name, text, labels, "", lambda: {"": value()})
+
+    def watch_gauges(self, name: str, text: str, by: str, values: Values, /, **labels: str) -> Callable[[], None]:
+        """The same for gauges that are computed together; the label `by` tells them apart."""
+        return self._computed.add(name, text, labels, by, values)

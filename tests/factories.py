@@ -5,7 +5,7 @@ with a uid.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -41,7 +41,7 @@ SNAPSHOT_UID = "11111111-2222-3333-4444-555555555555"
 CREATED_AT_NS = 1_700_000_000_123_456_000
 CREATED_AT = "2023-11-14T22:13:20Z"
 """The same time, as the status of a group has it."""
-DELETED_AT = "2024-05-06T07:08:09Z"
+DELETED_AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
 def content(

@@ -78,6 +78,22 @@ def test_a_gauge_is_computed_when_the_page_is_read(metrics: Metrics) -> None:
     assert samples(metrics, "snapshotter_leader") == {(): 1}
 
 
+def test_a_gauge_that_is_taken_away_leaves_its_successor_alone(metrics: Metrics) -> None:
+    remove_first = metrics.watch_gauge("workqueue_depth", "Keys that wait.", lambda: 1.0, name="a")
+    remove_second = metrics.watch_gauge("workqueue_depth", "Keys that wait.", lambda: 2.0, name="a")
+    remove_first()
+    assert samples(metrics, "workqueue_depth") == {(("name", "a"),): 2}
+    remove_second()
+    assert "workqueue_depth" not in page(metrics)
+
+
+def test_a_driver_that_returns_with_another_version_is_told_once(metrics: Metrics) -> None:
+    metrics.driver_met("mock", "1.0")
+    metrics.driver_met("mock", "1.1")
+    assert samples(metrics, "snapshotter_driver_info") == {(("driver_name", "mock"), ("version", "1.1")): 1}
+    assert samples(metrics, "snapshotter_driver_connected") == {(): 1}
+
+
 def test_each_family_is_declared_once(metrics: Metrics) -> None:
     for name in "ab":
         metrics.watch_gauge("workqueue_depth", "Keys that wait.", lambda: 0.0, name=name)

@@ -154,7 +154,7 @@ class Driver:
         await self.wait_until_ready()
         self._known = Identity(info.name, info.vendor_version, await self.capabilities())
         self._away = None
-        self._metrics.driver_connected.set(1)
+        self._metrics.driver_met(info.name, info.vendor_version)
         return self._known
 
     async def keep_in_touch(self, on_return: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ class Meta(ApiObject, frozen=True, kw_only=True):
     uid: str = ""
     resource_version: str = ""
     creation_timestamp: datetime | None = None
-    deletion_timestamp: str | None = None
+    deletion_timestamp: datetime | None = None
     finalizers: tuple[str, ...] = ()
 
 

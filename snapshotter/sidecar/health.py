@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -59,54 +60,77 @@ class Health:
         return asyncio.get_running_loop().time() - self._informers[informer] if age is None else age
 
 
-def expose(
+@contextmanager
+def exposed(
     metrics: Metrics,
     name: str,
+    driver: str,
     kind: str,
     queue: WorkQueue[str],
     store: Store[Any],
     informers: Iterable[Informer[Any]],
-) -> None:
-    """Add the gauges that are computed when the metrics are read, of a queue of this name and contents of this kind."""
-    metrics.watch_gauge("workqueue_depth", "Keys that wait for a worker.", queue.depth, name=name)
-    metrics.watch_gauge(
-        "workqueue_unfinished_work_seconds",
-        "Time that all workers together have been at the keys that they have in hand.",
-        queue.unfinished,
-        name=name,
-    )
-    metrics.watch_gauge(
-        "workqueue_longest_running_processor_seconds",
-        "Time that the slowest worker has been at its key.",
-        queue.longest_running,
-        name=name,
-    )
-    metrics.watch_gauge(
-        "snapshotter_next_retry_seconds",
-        "Time until the next content is looked at again by itself; -1 when none is.",
-        partial(_next_due, queue),
-        name=name,
-    )
-    metrics.watch_gauge(
-        "snapshotter_oldest_unready_seconds",
-        "Age of the oldest content that is neither ready nor being deleted; 0 when there is none.",
-        partial(_oldest_unready, store),
-        kind=kind,
-    )
-    metrics.watch_gauges(
-        "snapshotter_contents",
-        "Contents of this driver by what their status says.",
-        "state",
-        partial(content_states, store),
-        kind=kind,
-    )
-    for informer in informers:
+) -> Iterator[None]:
+    """Show the gauges that are computed when the metrics are read, while the context lasts.
+
+    They are of a queue of this name, and of a driver's contents of this kind.
+    """
+    shown = [
+        metrics.watch_gauge("workqueue_depth", "Keys that wait for a worker.", queue.depth, name=name),
         metrics.watch_gauge(
-            "snapshotter_watch_age_seconds",
-            "Time since the API server was last heard of; -1 before the first list.",
-            partial(_watch_age, informer),
-            resource=informer.what,
-        )
+            "workqueue_unfinished_work_seconds",
+            "Time that all workers together have been at the keys that they have in hand.",
+            queue.unfinished,
+            name=name,
+        ),
+        metrics.watch_gauge(
+            "workqueue_longest_running_processor_seconds",
+            "Time that the slowest worker has been at its key.",
+            queue.longest_running,
+            name=name,
+        ),
+        metrics.watch_gauge(
+            "snapshotter_next_retry_seconds",
+            "Time until the next content is looked at again by itself; -1 when none is.",
+            partial(_next_due, queue),
+            name=name,
+        ),
+        metrics.watch_gauge(
+            "snapshotter_oldest_unready_seconds",
+            "Age of the oldest content that is neither ready nor being deleted; 0 when there is none.",
+            partial(_oldest, oldest_unready, store),
+            driver_name=driver,
+            kind=kind,
+        ),
+        metrics.watch_gauge(
+            "snapshotter_oldest_deleting_seconds",
+            "Time since the deletion of the content that has waited longest was asked for; 0 when there is none.",
+            partial(_oldest, oldest_deleting, store),
+            driver_name=driver,
+            kind=kind,
+        ),
+        metrics.watch_gauges(
+            "snapshotter_contents",
+            "Contents of the driver by what their status says.",
+            "state",
+            partial(content_states, store),
+            driver_name=driver,
+            kind=kind,
+        ),
+        *(
+            metrics.watch_gauge(
+                "snapshotter_watch_age_seconds",
+                "Time since the API server was last heard of; -1 before the first list.",
+                partial(_watch_age, informer),
+                resource=informer.what,
+            )
+            for informer in informers
+        ),
+    ]
+    try:
+        yield
+    finally:
+        for remove in shown:
+            remove()
 
 
 def _next_due(queue: WorkQueue[str]) -> float:
@@ -114,18 +138,26 @@ def _next_due(queue: WorkQueue[str]) -> float:
     return -1.0 if due is None else due
 
 
-def _oldest_unready(store: Store[Any]) -> float:
-    return oldest_unready(store, datetime.now(UTC))
+def _oldest(age: Callable[[Iterable[AnyContent], datetime], float], store: Store[Any]) -> float:
+    return age(store, datetime.now(UTC))
 
 
 def oldest_unready(contents: Iterable[AnyContent], now: datetime) -> float:
     """The age in seconds of the oldest content that is neither ready nor being deleted; 0 when there is none."""
-    made = (
-        content.metadata.creation_timestamp
-        for content in contents
-        if not content.ready and not content.deleting and content.metadata.creation_timestamp is not None
+    return _longest(
+        now,
+        (content.metadata.creation_timestamp for content in contents if not content.ready and not content.deleting),
     )
-    oldest = min(made, default=now)
+
+
+def oldest_deleting(contents: Iterable[AnyContent], now: datetime) -> float:
+    """How many seconds ago the first deletion that is not done was asked for; 0 when there is none."""
+    return _longest(now, (content.metadata.deletion_timestamp for content in contents))
+
+
+def _longest(now: datetime, times: Iterable[datetime | None]) -> float:
+    """Seconds since the earliest of the times that are known. Never negative: the API server's clock may be ahead."""
+    oldest = min((time for time in times if time is not None), default=now)
     return max(0.0, (now - oldest).total_seconds())
 
 

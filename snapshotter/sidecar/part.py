@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
@@ -20,7 +21,7 @@ from snapshotter.runtime.workqueue import Backoff, WorkQueue
 from snapshotter.settings import KubeSettings, WorkSettings
 from snapshotter.sidecar.contents import Contents
 from snapshotter.sidecar.controller import Controller, Surroundings
-from snapshotter.sidecar.health import Health, expose
+from snapshotter.sidecar.health import Health, exposed
 from snapshotter.sidecar.wakeups import Wakeups
 
 C = TypeVar("C", bound=AnyContent)
@@ -93,7 +94,9 @@ class Part(Generic[C, K, A]):
             Objects(connection, class_kind, metrics), classes, self._wakeups.class_changed, what=class_kind.plural
         )
         self._contents = Informer(objects, store, self._wakeups.content_changed, what=kind.plural)
-        expose(metrics, queue_name, kind.name, self._queue, store, (self._classes, self._contents))
+        self._exposed = partial(
+            exposed, metrics, queue_name, driver, kind.name, self._queue, store, (self._classes, self._contents)
+        )
 
     async def run(self) -> None:
         """Keep up with the API server and work, until closed."""
@@ -101,20 +104,24 @@ class Part(Generic[C, K, A]):
         for informer in informers:
             self._health.watch(informer)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(self._classes.run(), name=f"informer {self._classes.what}"),
-                    tasks.create_task(self._follow_contents(), name=f"informer {self._contents.what}"),
-                    tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
-                ]
-                await self._until_leading()
-                log.info("working", what=self._contents.what, workers=self._workers_per_lane)
-                await self._workers.run()
-                for task in background:
-                    task.cancel()
+            with self._exposed():
+                await self._work()
         finally:
             for informer in informers:
                 self._health.unwatch(informer)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._classes.run(), name=f"informer {self._classes.what}"),
+                tasks.create_task(self._follow_contents(), name=f"informer {self._contents.what}"),
+                tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
+            ]
+            await self._until_leading()
+            log.info("working", what=self._contents.what, workers=self._workers_per_lane)
+            await self._workers.run()
+            for task in background:
+                task.cancel()
 
     async def _until_leading(self) -> None:
         """Return when we may work, or when there is nothing to work for any more."""

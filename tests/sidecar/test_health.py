@@ -6,11 +6,12 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from snapshotter.sidecar.health import oldest_unready
+from snapshotter.sidecar.health import oldest_deleting, oldest_unready
 from snapshotter.sidecar.sidecar import Sidecar
+from snapshotter.testing.driver.identity import VERSION
 from snapshotter.testing.faults import Fault
-from tests.factories import content
-from tests.world import World
+from tests.factories import DELETED_AT, content
+from tests.world import DRIVER, World
 
 # The names that dashboards made for upstream's sidecar know, as far as they do not come from Go itself.
 UPSTREAM = {
@@ -36,9 +37,11 @@ OURS = {
     "snapshotter_contents",
     "snapshotter_csi_calls_in_flight",
     "snapshotter_driver_connected",
+    "snapshotter_driver_info",
     "snapshotter_event_loop_lag_seconds",
     "snapshotter_malformed_objects",
     "snapshotter_next_retry_seconds",
+    "snapshotter_oldest_deleting_seconds",
     "snapshotter_oldest_unready_seconds",
     "snapshotter_watch_age_seconds",
 }
@@ -75,15 +78,27 @@ async def test_the_number_of_series_does_not_grow_with_the_number_of_objects(wor
 async def test_what_waits_is_seen_in_the_metrics(world: World) -> None:
     world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="no"))
     async with world.sidecar(work=type(world.settings().work)(retry_start=30.0, retry_max=30.0)) as sidecar:
-        assert samples(sidecar)["snapshotter_next_retry_seconds"][
-            "snapshotter_next_retry_seconds", "csi-snapshotter-content"
-        ] == pytest.approx(-1)
+        await world.until(lambda: "snapshotter_next_retry_seconds" in samples(sidecar))
+        assert next_retry(sidecar) == pytest.approx(-1)
         await world.make_content("one")
         await world.until(lambda: world.error("one"))
         await world.until(lambda: next_retry(sidecar) > 0)
         assert 20 < next_retry(sidecar) <= 30
         found = samples(sidecar)["snapshotter_contents"]
-        assert found["snapshotter_contents", "VolumeSnapshotContent", "failing"] == 1
+        assert found["snapshotter_contents", "VolumeSnapshotContent", DRIVER, "failing"] == 1
+
+
+async def test_the_driver_is_told_with_the_version_that_was_met_last(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        info = samples(sidecar)["snapshotter_driver_info"]
+        assert info == {("snapshotter_driver_info", *sorted((DRIVER, VERSION))): 1}
+
+
+async def test_contents_and_watches_that_nobody_follows_any_more_are_not_shown(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        of_parts = {"snapshotter_contents", "snapshotter_oldest_deleting_seconds", "snapshotter_watch_age_seconds"}
+        await world.until(lambda: of_parts <= samples(sidecar).keys())
+    assert not of_parts & samples(sidecar).keys()
 
 
 def next_retry(sidecar: Sidecar) -> float:
@@ -102,6 +117,14 @@ AGES = {
 @pytest.mark.parametrize(("contents", "expected"), AGES.values(), ids=AGES.keys())
 def test_the_oldest_unready_content(contents: list[object], expected: float) -> None:
     assert oldest_unready(contents, datetime.now(UTC)) == expected  # type: ignore[arg-type]
+
+
+def test_the_deletion_that_waits_longest_counts() -> None:
+    contents = [content(), content(deleting=True), content(deleting=True, ready=True, handle="s")]
+    assert oldest_deleting(contents, DELETED_AT + timedelta(seconds=90)) == 90
+    assert oldest_deleting(contents[:1], DELETED_AT) == 0
+    # A clock that is behind the API server's shows no age below zero.
+    assert oldest_deleting(contents, DELETED_AT - timedelta(seconds=1)) == 0
 
 
 def test_the_oldest_of_several_counts() -> None:

@@ -209,7 +209,7 @@ async def test_metrics_and_health_are_served(world: World, unused_tcp_port: int)
     for line in (
         f"csi_sidecar_operations_seconds_count{{{operation}}} 1.0",
         'workqueue_adds_total{name="csi-snapshotter-content"} 1.0',
-        'snapshotter_contents{kind="VolumeSnapshotContent",state="ready"} 1.0',
+        'snapshotter_contents{driver_name="bytes.csi.example.com",kind="VolumeSnapshotContent",state="ready"} 1.0',
         "snapshotter_driver_connected 1.0",
     ):
         assert line in page
