@@ -22,6 +22,13 @@ QUEUE_BUCKETS = tuple(10.0**exponent for exponent in range(-8, 2))
 UNKNOWN_DRIVER = "unknown-driver"
 """The driver's label for calls made before the driver has told its name."""
 
+REVIEW_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+REVIEW_OUTCOMES = {
+    "conversion": ("success", "failure", "rejected"),
+    "admission": ("success", "denied", "failure", "rejected"),
+}
+"""The kinds of reviews that the webhook answers, and what can come of them."""
+
 CONTENT_STATES = ("ready", "not_ready", "failing", "deleting")
 
 
@@ -95,14 +102,48 @@ class ElectionMetrics:
         self._slow_paths.inc()
 
 
-class Metrics:
-    """The series, declared once."""
+class DaemonMetrics:
+    """The series that every program has."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # Nobody knows the `_created` series, and they would double the number of counters.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         ProcessCollector(registry=registry)
+        self.malformed_objects = Counter(
+            "snapshotter_malformed_objects",
+            "Objects from the API server that could not be understood and were passed over.",
+            ("resource",),
+            registry=registry,
+        )
+        self.api_requests = Counter(
+            "snapshotter_api_requests",
+            "Requests to the API server, by method and HTTP status; 0: no answer.",
+            ("method", "status"),
+            registry=registry,
+        )
+        self.loop_lag = Gauge(
+            "snapshotter_event_loop_lag_seconds",
+            "By how much a task that slept got its turn too late, measured each second.",
+            registry=registry,
+        )
+        self._computed = _Computed()
+        registry.register(self._computed)
+
+    def watch_gauge(self, name: str, text: str, value: Callable[[], float], /, **labels: str) -> Callable[[], None]:
+        """Expose a gauge that is computed when the page is read, until what is returned is called."""
+        return self._computed.add(name, text, labels, "", lambda: {"": value()})
+
+    def watch_gauges(self, name: str, text: str, by: str, values: Values, /, **labels: str) -> Callable[[], None]:
+        """The same for gauges that are computed together; the label `by` tells them apart."""
+        return self._computed.add(name, text, labels, by, values)
+
+
+class Metrics(DaemonMetrics):
+    """The series of the programs that work on contents, declared once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
         self.operations = Histogram(
             "csi_sidecar_operations_seconds",
             "How long a call to the CSI driver took, with its gRPC code.",
@@ -157,25 +198,6 @@ class Metrics:
             ("driver_name", "version"),
             registry=registry,
         )
-        self.malformed_objects = Counter(
-            "snapshotter_malformed_objects",
-            "Objects from the API server that could not be understood and were passed over.",
-            ("resource",),
-            registry=registry,
-        )
-        self.api_requests = Counter(
-            "snapshotter_api_requests",
-            "Requests to the API server, by method and HTTP status; 0: no answer.",
-            ("method", "status"),
-            registry=registry,
-        )
-        self.loop_lag = Gauge(
-            "snapshotter_event_loop_lag_seconds",
-            "By how much a task that slept got its turn too late, measured each second.",
-            registry=registry,
-        )
-        self._computed = _Computed()
-        registry.register(self._computed)
 
     def driver_met(self, name: str, version: str) -> None:
         """The driver has said who it is and can be called."""
@@ -183,10 +205,45 @@ class Metrics:
         self._driver_info.labels(name, version).set(1)
         self.driver_connected.set(1)
 
-    def watch_gauge(self, name: str, text: str, value: Callable[[], float], /, **labels: str) -> Callable[[], None]:
-        """Expose a gauge that is computed when the page is read, until what is returned is called."""
-        return self._computed.add(name, text, labels, "", lambda: {"": value()})
 
-    def watch_gauges(self, name: str, text: str, by: str, values: Values, /, **labels: str) -> Callable[[], None]:
-        """The same for gauges that are computed together; the label `by` tells them apart."""
-        return self._computed.add(name, text, labels, by, values)
+class WebhookMetrics(DaemonMetrics):
+    """The series of the webhook. Their labels take no other values than those in this module."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.reviews = Counter(
+            "snapshotter_webhook_reviews",
+            "Reviews that were answered. Of conversions: success, failure (an object could not be converted), rejected "
+            "(not a review). Of admissions: success (allowed), denied, failure (could not be judged), rejected.",
+            ("review", "outcome"),
+            registry=registry,
+        )
+        for review, outcomes in REVIEW_OUTCOMES.items():
+            for outcome in outcomes:
+                self.reviews.labels(review, outcome)
+        self.review_durations = Histogram(
+            "snapshotter_webhook_review_duration_seconds",
+            "How long it took to answer a review, from its first byte to the last of the answer.",
+            ("review",),
+            buckets=REVIEW_BUCKETS,
+            registry=registry,
+        )
+        self.converted_objects = Counter(
+            "snapshotter_webhook_objects",
+            "Objects that were converted, by their version before and after.",
+            ("from", "to"),
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "snapshotter_webhook_certificate_expiry_timestamp_seconds",
+            "When the certificate that is served expires, in seconds since the epoch.",
+            registry=registry,
+        )
+        self.certificate_reloads = Counter(
+            "snapshotter_webhook_certificate_reloads",
+            "Attempts to use a changed pair of certificate and key: success, or failure, which keeps the old one.",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in ("success", "failure"):
+            self.certificate_reloads.labels(outcome)

@@ -4,14 +4,23 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from snapshotter.metrics import OPERATION_BUCKETS, QUEUE_BUCKETS, UNKNOWN_DRIVER, Metrics, QueueMetrics
+from snapshotter.metrics import (
+    OPERATION_BUCKETS,
+    QUEUE_BUCKETS,
+    REVIEW_OUTCOMES,
+    UNKNOWN_DRIVER,
+    DaemonMetrics,
+    Metrics,
+    QueueMetrics,
+    WebhookMetrics,
+)
 
 
-def page(metrics: Metrics) -> str:
+def page(metrics: DaemonMetrics) -> str:
     return generate_latest(metrics.registry).decode()
 
 
-def samples(metrics: Metrics, name: str) -> dict[tuple[tuple[str, str], ...], float]:
+def samples(metrics: DaemonMetrics, name: str) -> dict[tuple[tuple[str, str], ...], float]:
     """The values of a series by their labels."""
     return {
         tuple(sorted(sample.labels.items())): sample.value
@@ -127,3 +136,15 @@ def test_two_sets_of_metrics_do_not_meet() -> None:
     first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
     first.driver_connected.set(1)
     assert samples(second, "snapshotter_driver_connected") == {(): 0}
+
+
+def test_the_series_of_the_webhook_begin_at_zero_and_do_not_speak_of_a_driver() -> None:
+    metrics = WebhookMetrics(CollectorRegistry())
+    reviews = samples(metrics, "snapshotter_webhook_reviews_total")
+    assert {(dict(labels)["review"], dict(labels)["outcome"]) for labels in reviews} == {
+        (review, outcome) for review, outcomes in REVIEW_OUTCOMES.items() for outcome in outcomes
+    }
+    reloads = samples(metrics, "snapshotter_webhook_certificate_reloads_total")
+    assert reloads == {(("outcome", "failure"),): 0, (("outcome", "success"),): 0}
+    assert samples(metrics, "snapshotter_event_loop_lag_seconds") == {(): 0}
+    assert "driver" not in page(metrics)

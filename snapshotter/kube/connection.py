@@ -19,7 +19,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
 from snapshotter.kube.errors import Unauthorized, Unreachable, api_error
-from snapshotter.metrics import Metrics
+from snapshotter.metrics import DaemonMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class Connection:
         kubeconfig: Path | None,
         client: ApiClient,
         limits: Limits,
-        metrics: Metrics,
+        metrics: DaemonMetrics,
         user_agent: str,
         permit: Permit,
     ) -> None:
@@ -192,7 +192,7 @@ class Connection:
 
 @asynccontextmanager
 async def connect(
-    kubeconfig: Path | None, limits: Limits, metrics: Metrics, *, user_agent: str, permit: Permit = always
+    kubeconfig: Path | None, limits: Limits, metrics: DaemonMetrics, *, user_agent: str, permit: Permit = always
 ) -> AsyncIterator[Connection]:
     """A connection by a kubeconfig, or by what a pod finds in its cluster. Raises `BadConfiguration`.
 

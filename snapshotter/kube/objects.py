@@ -11,7 +11,7 @@ import structlog
 from snapshotter.kube.connection import JSON_PATCH, MERGE_PATCH, Connection
 from snapshotter.kube.errors import ApiError, BadRequest, Gone, Malformed, api_error
 from snapshotter.kube.kinds import Kind
-from snapshotter.metrics import Metrics
+from snapshotter.metrics import DaemonMetrics
 from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
@@ -70,7 +70,7 @@ class Objects(Generic[T]):
         self,
         connection: Connection,
         kind: Kind[T],
-        metrics: Metrics,
+        metrics: DaemonMetrics,
         *,
         wanted: Callable[[T], bool] = lambda _: True,
         field_selector: str | None = None,
