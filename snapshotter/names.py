@@ -33,8 +33,19 @@ CONTENT_FINALIZER: Final = "snapshot.storage.kubernetes.io/volumesnapshotcontent
 
 GROUP_CONTENT_FINALIZER: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsnapshotcontent-bound-protection"
 
+# Finalizers of the objects that users make.
+SOURCE_FINALIZER: Final = "snapshot.storage.kubernetes.io/volumesnapshot-as-source-protection"
+BOUND_FINALIZER: Final = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
+IN_GROUP_FINALIZER: Final = "snapshot.storage.kubernetes.io/volumesnapshot-in-group-protection"
+GROUP_BOUND_FINALIZER: Final = "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-bound-protection"
+CLAIM_FINALIZER: Final = "snapshot.storage.kubernetes.io/pvc-as-source-protection"
+
 MARK: Final = "yes"
-"""The value that a being-created mark is written with."""
+"""The value that a mark, of being created or of being deleted, is written with."""
+
+# Annotations of classes; only the value `true` makes a class the default one of its driver.
+DEFAULT_CLASS: Final = "snapshot.storage.kubernetes.io/is-default-class"
+DEFAULT_GROUP_CLASS: Final = "groupsnapshot.storage.kubernetes.io/is-default-class"
 
 # Class parameters under this prefix are for the snapshotter, never for the driver.
 RESERVED_PREFIX: Final = "csi.storage.k8s.io/"

@@ -18,6 +18,8 @@ from snapshotter.model.content import (
     ContentSpec,
     ContentStatus,
     SnapshotClass,
+    SnapshotClassAnnotations,
+    SnapshotClassMeta,
 )
 from snapshotter.model.group_content import (
     GroupContent,
@@ -28,10 +30,12 @@ from snapshotter.model.group_content import (
     GroupContentStatus,
     GroupHandles,
     GroupSnapshotClass,
+    GroupSnapshotClassAnnotations,
+    GroupSnapshotClassMeta,
     MemberInfo,
 )
 from snapshotter.model.lifecycle import DeletionPolicy, StatusError
-from snapshotter.model.meta import Meta, ObjectReference
+from snapshotter.model.meta import ObjectReference
 from snapshotter.model.snapshot import Capabilities, GroupSnapshot, Snapshot
 from snapshotter.plan.lifecycle import Naming, Terms
 
@@ -114,10 +118,18 @@ def snapshot_class(
     version: str = "1",
     driver: str = DRIVER,
     parameters: Mapping[str, str] | None = None,
+    policy: DeletionPolicy = "Delete",
+    default: str | None = None,
 ) -> SnapshotClass:
     return SnapshotClass(
-        metadata=Meta(name=name, uid=f"uid-of-{name}", resource_version=version),
+        metadata=SnapshotClassMeta(
+            name=name,
+            uid=f"uid-of-{name}",
+            resource_version=version,
+            annotations=SnapshotClassAnnotations(is_default=default),
+        ),
         driver=driver,
+        deletion_policy=policy,
         parameters=dict(parameters or {}),
     )
 
@@ -228,10 +240,18 @@ def group_class(
     version: str = "1",
     driver: str = DRIVER,
     parameters: Mapping[str, str] | None = None,
+    policy: DeletionPolicy = "Delete",
+    default: str | None = None,
 ) -> GroupSnapshotClass:
     return GroupSnapshotClass(
-        metadata=Meta(name=name, uid=f"uid-of-{name}", resource_version=version),
+        metadata=GroupSnapshotClassMeta(
+            name=name,
+            uid=f"uid-of-{name}",
+            resource_version=version,
+            annotations=GroupSnapshotClassAnnotations(is_default=default),
+        ),
         driver=driver,
+        deletion_policy=policy,
         parameters=dict(parameters or {}),
     )
 

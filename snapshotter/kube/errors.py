@@ -38,6 +38,10 @@ class Conflict(ApiError):
     """The object is not as the request supposed (409, or a failed test of a JSON patch): read it anew."""
 
 
+class AlreadyExists(Conflict):
+    """409: an object of this name is there; the message names it."""
+
+
 class Gone(ApiError):
     """410: the version is too old to list or watch from."""
 
@@ -92,6 +96,7 @@ class _Status(msgspec.Struct, frozen=True):
     """The part of a `Status` body that is read."""
 
     message: str = ""
+    reason: str = ""
     code: int = 0
     details: _Details = _Details()
 
@@ -108,6 +113,8 @@ def api_error(status: int, body: bytes, what: str) -> ApiError:
     kind = _BY_STATUS.get(status, ServerTrouble if status >= 500 else ApiError)
     if kind is Invalid and _is_failed_precondition(answer):
         kind = Conflict
+    if kind is Conflict and answer.reason == "AlreadyExists":
+        kind = AlreadyExists
     return kind(f"{what}: {status}: {' '.join(answer.message.split())}")
 
 

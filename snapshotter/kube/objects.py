@@ -12,6 +12,7 @@ from snapshotter.kube.connection import JSON_PATCH, MERGE_PATCH, Connection
 from snapshotter.kube.errors import ApiError, BadRequest, Gone, Malformed, api_error
 from snapshotter.kube.kinds import Kind
 from snapshotter.metrics import DaemonMetrics
+from snapshotter.model.meta import key_of
 from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
@@ -52,7 +53,12 @@ class _WatchLine(msgspec.Struct):
 
 class _NamedMeta(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
+    namespace: str = ""
     resource_version: str = ""
+
+    @property
+    def key(self) -> str:
+        return key_of(self.namespace, self.name)
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -165,28 +171,52 @@ class Objects(Generic[T]):
             case "ADDED" | "MODIFIED":
                 item = self._decode(frame.object)
                 # An object that is not ours, or that we cannot understand (any more), is as good as gone.
-                return Removed(about.name, about.resource_version) if item is None else Changed(item)
+                return Removed(about.key, about.resource_version) if item is None else Changed(item)
             case "DELETED":
-                return Removed(about.name, about.resource_version)
+                return Removed(about.key, about.resource_version)
             case "BOOKMARK":
                 return Bookmark(about.resource_version)
             case _:
                 return None
 
-    async def get(self, name: str) -> T:
+    async def get(self, key: str) -> T:
         """The object as it is now. Raises `ApiError`."""
-        return self._read(await self._connection.request("GET", f"{self._kind.path}/{name}"))
+        return self._read(await self._connection.request("GET", self._kind.path_of(key)))
 
-    async def merge(self, name: str, patch: Mapping[str, Any]) -> T:
+    async def create(self, namespace: str, body: Mapping[str, Any]) -> T:
+        """Make an object; empty: in no namespace. Raises `ApiError`, `AlreadyExists` when its name is taken."""
+        typed = {"apiVersion": self._kind.api_version, "kind": self._kind.name, **body}
+        return self._read(await self._connection.request("POST", self._kind.path_in(namespace), body=typed))
+
+    async def delete(self, key: str, *, uid: str) -> None:
+        """Ask for this very object to be deleted. Raises `ApiError`, `Conflict` when it is another one by now."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        await self._connection.request("DELETE", self._kind.path_of(key), body=options)
+
+    async def rewrite(self, key: str, change: Callable[[dict[str, Any]], None]) -> T:
+        """Read an object raw, change it, put it back: for roles that may update and not patch.
+
+        Nothing that we do not know is lost. Raises `ApiError`, `Conflict` when somebody else was faster; what
+        `change` raises goes through.
+        """
+        path = self._kind.path_of(key)
+        try:
+            raw = msgspec.json.decode(await self._connection.request("GET", path), type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise Malformed(f"{self._kind.name}: {error}") from error
+        change(raw)
+        return self._read(await self._connection.request("PUT", path, body=raw))
+
+    async def merge(self, key: str, patch: Mapping[str, Any]) -> T:
         """Apply a JSON merge patch (RFC 7396); the object as it is then. Raises `ApiError`."""
-        return await self._patch(name, patch, MERGE_PATCH, None)
+        return await self._patch(key, patch, MERGE_PATCH, None)
 
-    async def apply(self, name: str, patch: list[dict[str, Any]], *, subresource: str | None = None) -> T:
+    async def apply(self, key: str, patch: list[dict[str, Any]], *, subresource: str | None = None) -> T:
         """Apply a JSON patch (RFC 6902). Raises `ApiError`, `Conflict` when it does not fit the object."""
-        return await self._patch(name, patch, JSON_PATCH, subresource)
+        return await self._patch(key, patch, JSON_PATCH, subresource)
 
-    async def _patch(self, name: str, patch: object, content_type: str, subresource: str | None) -> T:
-        path = f"{self._kind.path}/{name}" + (f"/{subresource}" if subresource else "")
+    async def _patch(self, key: str, patch: object, content_type: str, subresource: str | None) -> T:
+        path = self._kind.path_of(key) + (f"/{subresource}" if subresource else "")
         return self._read(await self._connection.request("PATCH", path, body=patch, content_type=content_type))
 
     def _read(self, body: bytes) -> T:

@@ -6,7 +6,17 @@ from typing import ClassVar
 import msgspec
 
 from snapshotter import names
-from snapshotter.model.lifecycle import AnyClass, AnyContent, AnySpec, AnyStatus, Keys, MarkedMeta, Marks
+from snapshotter.model.lifecycle import (
+    AnyClass,
+    AnyContent,
+    AnySpec,
+    AnyStatus,
+    ClassAnnotations,
+    ClassMeta,
+    Keys,
+    MarkedMeta,
+    Marks,
+)
 from snapshotter.model.meta import ApiObject, ObjectReference
 
 
@@ -117,5 +127,15 @@ class Content(AnyContent, frozen=True, kw_only=True):
         return bool(self.status.volume_group_snapshot_handle)
 
 
+class SnapshotClassAnnotations(ClassAnnotations, frozen=True, kw_only=True):
+    is_default: str | None = msgspec.field(name=names.DEFAULT_CLASS, default=None)
+
+
+class SnapshotClassMeta(ClassMeta, frozen=True, kw_only=True):
+    annotations: SnapshotClassAnnotations = SnapshotClassAnnotations()
+
+
 class SnapshotClass(AnyClass, frozen=True, kw_only=True):
     """One VolumeSnapshotClass."""
+
+    metadata: SnapshotClassMeta

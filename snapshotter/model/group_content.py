@@ -6,7 +6,17 @@ from typing import ClassVar
 import msgspec
 
 from snapshotter import names
-from snapshotter.model.lifecycle import AnyClass, AnyContent, AnySpec, AnyStatus, Keys, MarkedMeta, Marks
+from snapshotter.model.lifecycle import (
+    AnyClass,
+    AnyContent,
+    AnySpec,
+    AnyStatus,
+    ClassAnnotations,
+    ClassMeta,
+    Keys,
+    MarkedMeta,
+    Marks,
+)
 from snapshotter.model.meta import ApiObject, ObjectReference
 
 
@@ -139,5 +149,15 @@ class GroupContent(AnyContent, frozen=True, kw_only=True):
         return self.spec.volume_group_snapshot_ref
 
 
+class GroupSnapshotClassAnnotations(ClassAnnotations, frozen=True, kw_only=True):
+    is_default: str | None = msgspec.field(name=names.DEFAULT_GROUP_CLASS, default=None)
+
+
+class GroupSnapshotClassMeta(ClassMeta, frozen=True, kw_only=True):
+    annotations: GroupSnapshotClassAnnotations = GroupSnapshotClassAnnotations()
+
+
 class GroupSnapshotClass(AnyClass, frozen=True, kw_only=True):
     """One VolumeGroupSnapshotClass."""
+
+    metadata: GroupSnapshotClassMeta

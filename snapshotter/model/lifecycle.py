@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from snapshotter.model.meta import ApiObject, Meta, ObjectReference
+from snapshotter.model.meta import ApiObject, ClusterObject, Meta, ObjectReference
 
 DeletionPolicy = Literal["Delete", "Retain"]
 
@@ -64,7 +64,7 @@ class AnyStatus(ApiObject, frozen=True, kw_only=True):
     error: StatusError | None = None
 
 
-class AnyContent(ApiObject, frozen=True, kw_only=True):
+class AnyContent(ClusterObject, frozen=True, kw_only=True):
     """One content of either kind. The properties turn empty strings into None."""
 
     keys: ClassVar[Keys]
@@ -117,10 +117,6 @@ class AnyContent(ApiObject, frozen=True, kw_only=True):
         raise NotImplementedError
 
     @property
-    def name(self) -> str:
-        return self.metadata.name
-
-    @property
     def ready(self) -> bool:
         """Whether there is something to restore from; without a handle there is not, whatever else is said."""
         return self.status.ready_to_use is True and self.handle is not None
@@ -143,13 +139,25 @@ class AnyContent(ApiObject, frozen=True, kw_only=True):
         return self.keys.finalizer in self.metadata.finalizers
 
 
-class AnyClass(ApiObject, frozen=True, kw_only=True):
+class ClassAnnotations(ApiObject, frozen=True, kw_only=True):
+    """The annotation that makes a class a default one. Each kind has a key of its own."""
+
+    is_default: str | None = None
+
+
+class ClassMeta(Meta, frozen=True, kw_only=True):
+    annotations: ClassAnnotations = ClassAnnotations()
+
+
+class AnyClass(ClusterObject, frozen=True, kw_only=True):
     """A class of either kind."""
 
-    metadata: Meta
+    metadata: ClassMeta
     driver: str
+    deletion_policy: DeletionPolicy
     parameters: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        return self.metadata.name
+    def is_default(self) -> bool:
+        """Whether it is used for requests of its driver that name none. No value but `true` means yes."""
+        return self.metadata.annotations.is_default == "true"

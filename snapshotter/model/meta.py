@@ -21,6 +21,47 @@ class Meta(ApiObject, frozen=True, kw_only=True):
     finalizers: tuple[str, ...] = ()
 
 
+class ClusterObject(ApiObject, frozen=True, kw_only=True):
+    """An object that belongs to no namespace. Its key, under which stores and queues know it, is its name."""
+
+    metadata: Meta
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def key(self) -> str:
+        return self.metadata.name
+
+
+class NamespacedMeta(Meta, frozen=True, kw_only=True):
+    namespace: str
+
+
+class NamespacedObject(ApiObject, frozen=True, kw_only=True):
+    """An object in a namespace. Its key is `<namespace>/<name>`."""
+
+    metadata: NamespacedMeta
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        return self.metadata.namespace
+
+    @property
+    def key(self) -> str:
+        return key_of(self.metadata.namespace, self.metadata.name)
+
+
+def key_of(namespace: str, name: str) -> str:
+    """The key of an object; an empty namespace stands for none."""
+    return f"{namespace}/{name}" if namespace else name
+
+
 class ObjectReference(ApiObject, frozen=True, kw_only=True):
     """A reference to an object; empty strings stand for what is not known (yet)."""
 

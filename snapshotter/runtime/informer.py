@@ -36,7 +36,7 @@ class Changed(Generic[T]):
 class Removed:
     """An object is gone, or does not belong to the selection any more."""
 
-    name: str
+    key: str
     version: str
 
 
@@ -147,16 +147,17 @@ class Informer(Generic[T]):
         self._heard()
         # A server that went back in time was restored from a backup: what we know is worth nothing then.
         restored = self._newest is not None and is_older(listing.version, self._newest)
-        gone = self._store.names() - {item.name for item in listing.objects}
+        gone = self._store.keys() - {item.key for item in listing.objects}
         for item in listing.objects:
             if restored:
                 self._replaced(item)
             else:
                 self._changed(item)
-        for name in gone:
+        for key in gone:
             # A write of ours may be newer than the list; after a restoration that counts for nothing.
-            self._told_gone(self._store.remove(name) if restored else self._store.end(name, listing.version))
+            self._told_gone(self._store.remove(key) if restored else self._store.end(key, listing.version))
         self._newest = listing.version
+        self._store.told_up_to(listing.version)
         if not self.synced.is_set():
             log.info("store filled", what=self._what, objects=len(listing.objects))
             self.synced.set()
@@ -185,22 +186,23 @@ class Informer(Generic[T]):
         match event:
             case Changed(item):
                 self._changed(item)
-            case Removed(name, _):
-                self._told_gone(self._store.end(name, version))
+            case Removed(key, _):
+                self._told_gone(self._store.end(key, version))
             case Bookmark():
                 pass
+        self._store.told_up_to(version)
         return version
 
     def _heard(self) -> None:
         self._last_contact = _now()
 
     def _replaced(self, item: T) -> None:
-        old = self._store.remove(item.name)
+        old = self._store.remove(item.key)
         self._store.put(item)
         self._on_change(old, item)
 
     def _changed(self, item: T) -> None:
-        old = self._store.get(item.name)
+        old = self._store.get(item.key)
         if self._store.put(item):
             self._on_change(old, item)
 

@@ -1,6 +1,6 @@
 """The last known state of the objects of one kind. The informer fills it; our own writes go in at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -8,7 +8,7 @@ class Versioned(Protocol):
     """What the store must know of an object."""
 
     @property
-    def name(self) -> str: ...
+    def key(self) -> str: ...
     @property
     def metadata(self) -> "HasVersion": ...
 
@@ -25,17 +25,43 @@ class HasVersion(Protocol):
 T = TypeVar("T", bound=Versioned)
 
 
+class Index(Generic[T]):
+    """The objects of a store by what `values` says of each: found without looking at all of them."""
+
+    def __init__(self, values: Callable[[T], Iterable[Hashable]]) -> None:
+        self._values = values
+        self._found: dict[Hashable, dict[str, T]] = {}
+
+    def of(self, value: Hashable) -> tuple[T, ...]:
+        """The objects with this value, in no particular order."""
+        return tuple(self._found.get(value, {}).values())
+
+    def add(self, item: T) -> None:
+        for value in self._values(item):
+            self._found.setdefault(value, {})[item.key] = item
+
+    def discard(self, item: T) -> None:
+        for value in self._values(item):
+            if (found := self._found.get(value)) is not None:
+                found.pop(item.key, None)
+                if not found:
+                    del self._found[value]
+
+
 class Store(Generic[T]):
-    """Objects by name, never older than what was once known of them."""
+    """Objects by key, never older than what was once known of them."""
 
     def __init__(self) -> None:
         self._objects: dict[str, T] = {}
+        self._indexes: list[Index[T]] = []
+        self._told_up_to = ""
+        """The version up to which the server has told of everything that happened."""
         self._deleted_by_us: dict[str, str] = {}
         """The last version of objects that a write of ours has ended, until the watch has told of it: its late
         events must not bring them back."""
 
-    def get(self, name: str) -> T | None:
-        return self._objects.get(name)
+    def get(self, key: str) -> T | None:
+        return self._objects.get(key)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -43,18 +69,38 @@ class Store(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(list(self._objects.values()))
 
-    def names(self) -> set[str]:
-        """The names of all objects, and of those of which the watch has not told yet that they are gone."""
+    def index(self, values: Callable[[T], Iterable[Hashable]]) -> Index[T]:
+        """An index that is kept up to date from now on."""
+        index = Index(values)
+        for item in self._objects.values():
+            index.add(item)
+        self._indexes.append(index)
+        return index
+
+    def told_up_to(self, version: str) -> None:
+        """Everything that happened up to this version has been put in."""
+        self._told_up_to = version
+
+    def keys(self) -> set[str]:
+        """The keys of all objects, and of those of which the watch has not told yet that they are gone."""
         return self._objects.keys() | self._deleted_by_us.keys()
 
     def put(self, new: T) -> bool:
         """Take an object in; False if the one that is there is the same version or newer."""
-        known = self._version(new.name)
+        known = self._version(new.key)
         if known is not None and not is_newer(new.metadata.resource_version, known):
             return False
-        self._deleted_by_us.pop(new.name, None)
-        self._objects[new.name] = new
+        self._deleted_by_us.pop(new.key, None)
+        self._set(new)
         return True
+
+    def add(self, created: T) -> None:
+        """Take in what the API server answered when we created an object.
+
+        If the watch has come as far and the object is not here, it has been deleted again.
+        """
+        if created.key in self._objects or is_newer(created.metadata.resource_version, self._told_up_to):
+            self.put(created)
 
     def record(self, written: T) -> None:
         """Take in what the API server answered to a write of ours.
@@ -64,29 +110,41 @@ class Store(Generic[T]):
         version that it had before.
         """
         if written.metadata.deletion_timestamp is not None and not written.metadata.finalizers:
-            if self.end(written.name, written.metadata.resource_version) is not None:
-                self._deleted_by_us[written.name] = written.metadata.resource_version
-        elif written.name in self._objects:
+            if self.end(written.key, written.metadata.resource_version) is not None:
+                self._deleted_by_us[written.key] = written.metadata.resource_version
+        elif written.key in self._objects:
             self.put(written)
 
-    def end(self, name: str, version: str) -> T | None:
+    def end(self, key: str, version: str) -> T | None:
         """The server had no such object any more at this version; gives what was known of it.
 
-        What is known from later is another object of the same name, and stays.
+        What is known from later is another object of the same key, and stays.
         """
-        known = self._version(name)
+        known = self._version(key)
         if known is not None and is_older(version, known):
             return None
-        return self.remove(name)
+        return self.remove(key)
 
-    def remove(self, name: str) -> T | None:
+    def remove(self, key: str) -> T | None:
         """The server has no such object any more; gives what was known of it."""
-        self._deleted_by_us.pop(name, None)
-        return self._objects.pop(name, None)
+        self._deleted_by_us.pop(key, None)
+        gone = self._objects.pop(key, None)
+        if gone is not None:
+            for index in self._indexes:
+                index.discard(gone)
+        return gone
 
-    def _version(self, name: str) -> str | None:
-        known = self._objects.get(name)
-        return self._deleted_by_us.get(name) if known is None else known.metadata.resource_version
+    def _set(self, new: T) -> None:
+        old = self._objects.get(new.key)
+        self._objects[new.key] = new
+        for index in self._indexes:
+            if old is not None:
+                index.discard(old)
+            index.add(new)
+
+    def _version(self, key: str) -> str | None:
+        known = self._objects.get(key)
+        return self._deleted_by_us.get(key) if known is None else known.metadata.resource_version
 
 
 def is_newer(new: str, old: str) -> bool:

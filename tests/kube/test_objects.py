@@ -1,5 +1,6 @@
 """One kind's door: pages, watches, selections, and objects that nobody understands."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import yaml
 
 from snapshotter import names
 from snapshotter.kube.connection import Connection, Limits, connect
-from snapshotter.kube.errors import Conflict, Invalid, NotFound
-from snapshotter.kube.kinds import CONTENT
+from snapshotter.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from snapshotter.kube.kinds import CLAIM, CONTENT, SNAPSHOT
 from snapshotter.kube.objects import Objects
 from snapshotter.metrics import Metrics
 from snapshotter.model.content import Content
@@ -20,6 +21,11 @@ from snapshotter.testing.faults import Fault
 from tests.kube.conftest import Connect
 
 PLURAL = CONTENT.plural
+
+CLAIM_BODY: dict[str, dict[str, object]] = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
 
 
 def body(name: str, *, driver: str = "d", policy: str = "Delete") -> dict[str, object]:
@@ -145,6 +151,73 @@ async def test_a_patch_that_does_not_fit_is_a_conflict_and_one_that_breaks_a_rul
         )
     with pytest.raises(NotFound):
         await contents.merge("b", {"metadata": {"annotations": {"a": "b"}}})
+
+
+async def test_an_object_is_created_once(contents: Objects[Content]) -> None:
+    made = await contents.create("", body("a"))
+    assert (made.name, made.spec.driver) == ("a", "d")
+    with pytest.raises(AlreadyExists, match='"a"'):
+        await contents.create("", body("a"))
+
+
+async def test_this_very_object_is_deleted_and_no_other_of_its_name(
+    server: ApiServer, contents: Objects[Content]
+) -> None:
+    made = await contents.create("", body("a"))
+    with pytest.raises(Conflict):
+        await contents.delete("a", uid="another")
+    assert server.get(PLURAL, "a") is not None
+    await contents.delete("a", uid=made.metadata.uid)
+    assert server.get(PLURAL, "a") is None
+    with pytest.raises(NotFound):
+        await contents.delete("a", uid=made.metadata.uid)
+
+
+async def test_an_object_is_put_back_with_all_that_we_do_not_know(
+    server: ApiServer, connection: Connection, metrics: Metrics
+) -> None:
+    claims = Objects(connection, CLAIM, metrics)
+    server.create("namespaces", {"metadata": {"name": "shop"}})
+    await claims.create("shop", CLAIM_BODY)
+    written = await claims.rewrite("shop/data", lambda raw: raw["metadata"].update(finalizers=["example.com/mine"]))
+    assert (written.key, written.metadata.finalizers) == ("shop/data", ("example.com/mine",))
+    stored = server.get("persistentvolumeclaims", "data", "shop")
+    assert stored is not None
+    assert stored["spec"].items() >= CLAIM_BODY["spec"].items()
+
+
+async def test_an_object_that_somebody_else_changes_meanwhile_is_not_put_back(
+    server: ApiServer, contents: Objects[Content]
+) -> None:
+    server.create(PLURAL, body("a"))
+    fault = server.faults.set(Fault(match="PUT", hold="before"))
+    rewriting = asyncio.create_task(
+        contents.rewrite("a", lambda raw: raw["metadata"].update(finalizers=["example.com/mine"]))
+    )
+    while not any(record.verb == "GET" for record in server.requests):  # noqa: ASYNC110 (the server tells nobody)
+        await asyncio.sleep(0.01)
+    await contents.merge("a", {"metadata": {"annotations": {"by": "another"}}})
+    server.faults.lift(fault)
+    with pytest.raises(Conflict):
+        await rewriting
+
+
+async def test_objects_in_namespaces_are_told_apart(
+    server: ApiServer, connection: Connection, metrics: Metrics
+) -> None:
+    snapshots = Objects(connection, SNAPSHOT, metrics)
+    for namespace in ("shop", "bank"):
+        server.create("namespaces", {"metadata": {"name": namespace}})
+        source = {"persistentVolumeClaimName": "data"}
+        await snapshots.create(namespace, {"metadata": {"name": "nightly"}, "spec": {"source": source}})
+    listing = await snapshots.list_all()
+    assert sorted(found.key for found in listing.objects) == ["bank/nightly", "shop/nightly"]
+    assert (await snapshots.get("bank/nightly")).namespace == "bank"
+    async with snapshots.watch(listing.version) as events:
+        await snapshots.delete("bank/nightly", uid=(await snapshots.get("bank/nightly")).metadata.uid)
+        event = await anext(events)
+    assert isinstance(event, Removed)
+    assert event.key == "bank/nightly"
 
 
 @pytest.mark.parametrize("code", [401, 403, 500, 503])

@@ -146,7 +146,21 @@ def test_a_class_has_a_driver_and_perhaps_parameters() -> None:
     )
     assert (bare.name, bare.driver, bare.parameters) == ("class-1", "d", {})
     full = msgspec.json.decode(
-        b'{"metadata": {"name": "class-1"}, "driver": "d", "parameters": {"a": "b"}}', type=SnapshotClass
+        b'{"metadata": {"name": "class-1"}, "driver": "d", "deletionPolicy": "Retain", "parameters": {"a": "b"}}',
+        type=SnapshotClass,
     )
+    assert full.deletion_policy == "Retain"
     assert full.parameters == {"a": "b"}
     assert snapshot_class(parameters={"a": "b"}).parameters == full.parameters
+
+
+@pytest.mark.parametrize(("value", "default"), [("true", True), ("True", False), ("false", False), ("", False)])
+def test_a_class_is_the_default_one_if_its_annotation_is_exactly_true(value: str, default: bool) -> None:
+    """Case 71."""
+    written = {
+        "metadata": {"name": "class-1", "annotations": {names.DEFAULT_CLASS: value, "other": "true"}},
+        "driver": "d",
+        "deletionPolicy": "Delete",
+    }
+    assert msgspec.convert(written, SnapshotClass).is_default is default
+    assert not snapshot_class().is_default

@@ -219,3 +219,14 @@ def test_a_class_has_a_driver_and_perhaps_parameters() -> None:
     )
     assert (bare.name, bare.driver, bare.parameters) == ("class-1", "d", {})
     assert group_class(parameters={"a": "b"}).parameters == {"a": "b"}
+
+
+@pytest.mark.parametrize(("value", "default"), [("true", True), ("True", False), ("false", False), ("", False)])
+def test_a_class_is_the_default_one_if_its_annotation_is_exactly_true(value: str, default: bool) -> None:
+    """Case 126."""
+    written = {
+        "metadata": {"name": "class-1", "annotations": {names.DEFAULT_GROUP_CLASS: value, names.DEFAULT_CLASS: "true"}},
+        "driver": "d",
+        "deletionPolicy": "Delete",
+    }
+    assert msgspec.convert(written, GroupSnapshotClass).is_default is default

@@ -40,9 +40,9 @@ class Watching:
 
     def _tell(self, old: Thing | None, new: Thing | None) -> None:
         if new is not None:
-            assert self.store.get(new.name) == new, "the store has it before it is told"
+            assert self.store.get(new.key) == new, "the store has it before it is told"
         elif old is not None:
-            assert self.store.get(old.name) is None
+            assert self.store.get(old.key) is None
         self.told.append((old, new))
 
     def objects(self) -> set[Thing]:

@@ -110,9 +110,9 @@ class World:
 
     def _tell(self, _old: Thing | None, new: Thing | None) -> None:
         if new is not None:
-            self.told.append((new.name, new.version))
-            if (new.name, new.version) in self.known_before:
-                self.told_again.append((new.name, new.version))
+            self.told.append((new.key, new.version))
+            if (new.key, new.version) in self.known_before:
+                self.told_again.append((new.key, new.version))
 
     def we_write(self, name: str, *, late: bool, ends: bool = False) -> None:
         """A write of ours. It is for the very object that we know, or the server refuses it."""
@@ -135,8 +135,8 @@ class World:
 
     def _take_in(self, answer: Thing) -> None:
         self.store.record(answer)
-        if self.store.get(answer.name) == answer and (answer.name, answer.version) not in self.told:
-            self.known_before.add((answer.name, answer.version))
+        if self.store.get(answer.key) == answer and (answer.key, answer.version) not in self.told:
+            self.known_before.add((answer.key, answer.version))
 
 
 names = st.sampled_from("ab")
@@ -204,7 +204,7 @@ async def play(script: list[tuple[str, str]]) -> None:
         world.server.deliver(1000)
         await asyncio.sleep(60)
         assert not task.done()
-        assert {item.name: item for item in world.store} == world.server.objects
+        assert {item.key: item for item in world.store} == world.server.objects
         assert world.told_again == []
     finally:
         task.cancel()

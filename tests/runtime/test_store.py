@@ -68,16 +68,16 @@ def test_the_newest_version_stays_whatever_the_order(versions: list[int]) -> Non
 
 def test_objects_are_told_apart_by_name() -> None:
     store = filled(thing("a", 5), thing("b", 3))
-    assert store.names() == {"a", "b"}
+    assert store.keys() == {"a", "b"}
     assert len(store) == 2
-    assert sorted(store, key=lambda item: item.name) == [thing("a", 5), thing("b", 3)]
+    assert sorted(store, key=lambda item: item.key) == [thing("a", 5), thing("b", 3)]
     assert store.get("c") is None
 
 
 def test_the_store_may_change_while_it_is_walked() -> None:
     store = filled(thing("a", 1), thing("b", 1))
     for item in store:
-        store.remove(item.name)
+        store.remove(item.key)
     assert len(store) == 0
 
 
@@ -121,3 +121,67 @@ def test_a_late_answer_about_an_object_that_is_gone_does_not_touch_its_successor
     store = filled(thing("a", 9, uid="second"))
     store.record(thing("a", 5, uid="first", deleting=True, finalizers=()))
     assert store.get("a") == thing("a", 9, uid="second")
+
+
+def test_what_we_created_is_taken_in_before_the_watch_tells_of_it() -> None:
+    store = filled(thing("a", 1))
+    store.told_up_to("1")
+    store.add(thing("b", 2))
+    assert store.get("b") == thing("b", 2)
+
+
+def test_what_we_created_stays_away_when_the_watch_has_seen_it_come_and_go() -> None:
+    store = filled()
+    store.told_up_to("5")
+    store.add(thing("b", 2))
+    assert store.get("b") is None
+
+
+def test_the_answer_to_a_creation_does_not_undo_what_came_after() -> None:
+    store = filled(thing("a", 3))
+    store.told_up_to("3")
+    store.add(thing("a", 2))
+    assert store.get("a") == thing("a", 3)
+
+
+def test_an_index_knows_what_was_there_before_it() -> None:
+    store = filled(thing("a", 1, uid="x"), thing("b", 1, uid="y"))
+    index = store.index(lambda item: [item.metadata.uid])
+    assert index.of("x") == (thing("a", 1, uid="x"),)
+    assert index.of("z") == ()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "remove", "end", "record", "add"]),
+            st.sampled_from("abc"),
+            st.integers(1, 9),
+            st.sampled_from(["x", "y", ""]),
+            st.booleans(),
+        )
+    )
+)
+def test_an_index_is_what_one_finds_by_looking_at_all(steps: list[tuple[str, str, int, str, bool]]) -> None:
+    store: Store[Thing] = Store()
+    index = store.index(values_of)
+    for step, key, version, uid, last in steps:
+        item = thing(key, version, uid=uid, deleting=last, finalizers=() if last else ("f",))
+        match step:
+            case "put":
+                store.put(item)
+            case "remove":
+                store.remove(key)
+            case "end":
+                store.end(key, str(version))
+            case "record":
+                store.record(item)
+            case "add":
+                store.add(item)
+        for value in ("x", "y", "all"):
+            assert {item.key for item in index.of(value)} == {item.key for item in store if value in values_of(item)}
+
+
+def values_of(item: Thing) -> list[str]:
+    """Some things have several values, and some have none."""
+    return [item.metadata.uid, "all"] if item.metadata.uid else []

@@ -13,7 +13,7 @@ class ThingMeta:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    name: str
+    key: str
     metadata: ThingMeta
 
     @property
