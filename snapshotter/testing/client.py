@@ -5,7 +5,9 @@ they write is looked at with other eyes.
 """
 
 import asyncio
+import base64
 import contextlib
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,19 +98,27 @@ class KubeClient:
     Every method raises `ApiFailure`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str = "", authority: str = "") -> None:
+        """`authority`: the PEM text of the certificate to trust, for HTTPS."""
         self.url = url.rstrip("/")
+        self._token = token
+        self._authority = authority
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Self:
-        """A client for the first cluster of a kubeconfig as our stand-in writes it: no credentials."""
-        return cls(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+        """A client for the first cluster and user of a kubeconfig as our stand-in writes it."""
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
+        return cls(cluster["server"], user.get("token", ""), authority)
 
     async def __aenter__(self) -> Self:
+        bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         self._session = aiohttp.ClientSession(
-            headers={"User-Agent": USER_AGENT},
+            headers={"User-Agent": USER_AGENT, **bearer},
             timeout=aiohttp.ClientTimeout(REQUEST_SECONDS),
+            connector=aiohttp.TCPConnector(ssl=self._trust()),
             read_bufsize=LONGEST_EVENT_BYTES,
         )
         return self
@@ -211,6 +221,9 @@ class KubeClient:
                 async for change in changes:
                     version = change.object["metadata"]["resourceVersion"]
                     yield change
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        return ssl.create_default_context(cadata=self._authority) if self._authority else True
 
     @property
     def _opened(self) -> aiohttp.ClientSession:

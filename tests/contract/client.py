@@ -89,6 +89,12 @@ class Client:
     """Requests to the server that is tested. Paths begin with a slash; keywords become the query."""
 
     session: aiohttp.ClientSession
+    credentials: str | None = None
+    """The Authorization header; None: that of the session, the administrator's."""
+
+    def bearer(self, token: str) -> "Client":
+        """The same server, as seen by whoever bears the token; without one, by somebody unknown."""
+        return Client(self.session, f"Bearer {token}" if token else "")
 
     async def request(
         self,
@@ -101,6 +107,8 @@ class Client:
     ) -> Answer:
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type, "Accept": accept}
+        if self.credentials is not None:
+            headers["Authorization"] = self.credentials
         async with (
             asyncio.timeout(SOON_SECONDS),
             self.session.request(method, path, params=query, data=data, headers=headers) as response,

@@ -10,12 +10,14 @@ under names of its own and looks at those alone.
 """
 
 import os
+import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from snapshotter.testing.apiserver import ApiServer
 from tests.contract import kube
 from tests.contract.client import Client, Kubectl, Server, kubectl_is_missing
 
@@ -35,16 +37,23 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """The server that is tested."""
     if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
         directory = tmp_path_factory.mktemp("kube")
-        async with kube.running(directory, garbage_collector=True) as real, real.session() as session:
+        running = kube.running(directory, authorization="RBAC", garbage_collector=True)
+        async with running as real, real.session() as session:
             yield Server(session, real.kubeconfig(), real=True, forget_history=real.compact)
         return
-    apiserver = pytest.importorskip("snapshotter.testing.apiserver", reason="the stand-in is missing")
-    async with apiserver.ApiServer.serve() as standin, aiohttp.ClientSession(standin.url) as session:
+    async with ApiServer.serve(rbac=True, tls=True) as standin, session_of(standin) as session:
 
         async def compact() -> None:
             standin.compact()
 
         yield Server(session, standin.kubeconfig(), real=False, forget_history=compact)
+
+
+def session_of(standin: ApiServer) -> aiohttp.ClientSession:
+    """A session with the administrator's rights; the caller closes it."""
+    trust = ssl.create_default_context(cadata=standin.authority)
+    headers = {"Authorization": f"Bearer {standin.admin_token}"}
+    return aiohttp.ClientSession(standin.url, headers=headers, connector=aiohttp.TCPConnector(ssl=trust))
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kubeconfig", type=Path, help="where to write a kubeconfig, once the server serves")
     parser.add_argument("--port-file", type=Path, help="where to write the port, once the server serves")
     parser.add_argument("--crds", type=Path, help="directory of CustomResourceDefinitions (default: the shipped ones)")
+    parser.add_argument(
+        "--authorization-mode",
+        choices=("AlwaysAllow", "RBAC"),
+        default="AlwaysAllow",
+        help="RBAC: roles decide, and clients need tokens, as the kubeconfig has one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="serve HTTPS; without it kubectl shows no token, so --authorization-mode=RBAC wants it",
+    )
     return parser
 
 
@@ -38,7 +49,9 @@ async def _serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     host, _, port = options.listen.rpartition(":")
-    async with ApiServer.serve(options.crds, host or "127.0.0.1", int(port)) as server:
+    rbac = options.authorization_mode == "RBAC"
+    serving = ApiServer.serve(options.crds, host or "127.0.0.1", int(port), rbac=rbac, tls=options.tls)
+    async with serving as server:
         if options.kubeconfig is not None:
             _write(options.kubeconfig, server.kubeconfig())
         if options.port_file is not None:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from snapshotter.testing.apiserver import definitions
+from snapshotter.testing.apiserver import definitions, rbac_objects
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
 from snapshotter.testing.apiserver.status import Cause, Json
@@ -29,6 +29,8 @@ def prepare_create(kind: Kind, obj: Json) -> None:
     """Complete a new object."""
     if kind.is_custom:
         return
+    if (complete := _DEFAULTS.get(kind.kind)) is not None:
+        complete(obj)
     if (phase := _FIRST_PHASE.get(kind.kind)) is not None:
         obj["status"] = {"phase": phase}
     if (finalizer := PROTECTION_FINALIZERS.get(kind.kind)) is not None:
@@ -37,24 +39,18 @@ def prepare_create(kind: Kind, obj: Json) -> None:
     if kind.kind == "Namespace":
         obj["spec"] = {"finalizers": ["kubernetes"]}
         obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
-    elif kind.kind == "Secret":
-        _fold_string_data(obj)
-    elif kind.key == (CRD_GROUP, CRD_PLURAL):
-        definitions.complete(obj)
 
 
 def prepare_update(kind: Kind, obj: Json, earlier: Mapping[str, Any]) -> None:
     """Complete a changed object."""
     if kind.is_custom:
         return
+    if (complete := _DEFAULTS.get(kind.kind)) is not None:
+        complete(obj)
     if kind.kind == "Namespace":
         # Only the namespace controller may take away what holds a namespace.
         obj["spec"] = earlier.get("spec", {})
         obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
-    elif kind.kind == "Secret":
-        _fold_string_data(obj)
-    elif kind.key == (CRD_GROUP, CRD_PLURAL):
-        definitions.complete(obj)
 
 
 def prepare_delete(kind: Kind, obj: Json) -> bool:
@@ -170,4 +166,15 @@ _CHECKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None], Itera
     "PersistentVolume": _broken_volume,
     "StorageClass": _broken_storage_class,
     "CustomResourceDefinition": _broken_definition,
+    "ClusterRole": rbac_objects.broken_role,
+    "Role": rbac_objects.broken_role,
+    "ClusterRoleBinding": rbac_objects.broken_binding,
+    "RoleBinding": rbac_objects.broken_binding,
+}
+
+_DEFAULTS: dict[str, Callable[[Json], None]] = {
+    "Secret": _fold_string_data,
+    "CustomResourceDefinition": definitions.complete,
+    "ClusterRoleBinding": rbac_objects.complete_binding,
+    "RoleBinding": rbac_objects.complete_binding,
 }

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from snapshotter.testing.apiserver.requests import Place
 from snapshotter.testing.apiserver.status import ApiError, from_code
+from snapshotter.testing.apiserver.users import ADMIN, User
 from snapshotter.testing.faults import Active, Moment
 
 
@@ -24,6 +25,7 @@ class Call:
     verb: str
     number: int
     arrived: float
+    user: User = ADMIN
     warnings: list[str] = field(default_factory=list)
     is_recorded: bool = False
 

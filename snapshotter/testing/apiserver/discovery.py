@@ -5,6 +5,7 @@ from snapshotter.testing.apiserver.status import Json
 
 _VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
 _STATUS_VERBS = ["get", "patch", "update"]
+_QUESTION_VERBS = ["create"]
 
 SERVER_VERSION: Json = {
     "major": "1",
@@ -52,6 +53,7 @@ def resource_list(catalogue: Catalogue, group_name: str, version_name: str) -> J
         resources.append(_resource(kind))
         if version.has_status:
             resources.append(_status_resource(kind))
+        resources.extend(_action(kind, name, said) for name, said in kind.actions.items())
     if not resources:
         return None
     if group_name == "":
@@ -77,7 +79,7 @@ def _resource(kind: Kind) -> Json:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": _VERBS,
+        "verbs": _VERBS if kind.is_stored else _QUESTION_VERBS,
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)
@@ -93,4 +95,14 @@ def _status_resource(kind: Kind) -> Json:
         "namespaced": kind.namespaced,
         "kind": kind.kind,
         "verbs": _STATUS_VERBS,
+    }
+
+
+def _action(kind: Kind, name: str, said: Json) -> Json:
+    return {
+        "name": f"{kind.plural}/{name}",
+        "singularName": "",
+        "namespaced": kind.namespaced,
+        "verbs": _QUESTION_VERBS,
+        **said,
     }

@@ -7,9 +7,10 @@ from typing import Any
 from aiohttp import web
 
 from snapshotter.testing.admin import json_response
+from snapshotter.testing.apiserver.access import Gate, access_of
 from snapshotter.testing.apiserver.calls import Call, Cut, fail
 from snapshotter.testing.apiserver.lists import page
-from snapshotter.testing.apiserver.meta import meta_answer, review_answer
+from snapshotter.testing.apiserver.meta import meta_answer
 from snapshotter.testing.apiserver.presentation import Presentation, form_of
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.requests import (
@@ -23,6 +24,7 @@ from snapshotter.testing.apiserver.requests import (
     verb_of,
     write_options,
 )
+from snapshotter.testing.apiserver.reviews import reviewed, token_answer
 from snapshotter.testing.apiserver.selection import selection_of
 from snapshotter.testing.apiserver.status import (
     ApiError,
@@ -33,6 +35,7 @@ from snapshotter.testing.apiserver.status import (
 )
 from snapshotter.testing.apiserver.store import Store, Stored
 from snapshotter.testing.apiserver.targets import PATCH_TYPES, Outcome, Target, WriteOptions
+from snapshotter.testing.apiserver.tokens import Tokens
 from snapshotter.testing.apiserver.watch_requests import WatchRequests
 from snapshotter.testing.apiserver.watching import Watches, abort
 from snapshotter.testing.faults import Active, Faults
@@ -45,9 +48,19 @@ _MOST_RECORDS = 200_000
 class Handlers:
     """Answers every request of the API."""
 
-    def __init__(self, registry: Registry, faults: Faults, watches: Watches, bookmark_seconds: float) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        faults: Faults,
+        watches: Watches,
+        bookmark_seconds: float,
+        gate: Gate,
+        tokens: Tokens,
+    ) -> None:
         self.requests: list[Record] = []
         self._registry = registry
+        self._gate = gate
+        self._tokens = tokens
         self._store: Store = registry.store
         self._faults = faults
         self._watch_requests = WatchRequests(registry.store, faults, watches, bookmark_seconds)
@@ -96,6 +109,7 @@ class Handlers:
         try:
             await self._faults.pause(active, "before")
             fail(active, "before")
+            self._admit(call)
             if call.verb == "WATCH":
                 return await self._watch(call, active)
             response = self._serve(call)
@@ -108,12 +122,20 @@ class Handlers:
         call.put_warnings(response)
         return response
 
+    def _admit(self, call: Call) -> None:
+        """Raises `ApiError` 401 and 403."""
+        if self._gate.is_open:
+            return
+        request = call.request
+        call.user = self._gate.user_of(request.headers.get("Authorization", ""))
+        self._gate.check(call.user, access_of(call.place, request.path, call.verb, request.query))
+
     def _serve(self, call: Call) -> web.Response:
         if call.place is None:
             return meta_answer(call.request, self._registry.catalogue)
-        if call.verb == "POST" and (review := review_answer(call.place, call.body)) is not None:
-            return review
         target = self._target(call)
+        if not target.kind.is_stored or target.subresource in target.kind.actions:
+            return self._question(call, target)
         match call.verb, bool(target.name):
             case "GET", True:
                 return self._one(call, target, self._registry.read(target))
@@ -171,6 +193,18 @@ class Handlers:
         body = _object(call, target)
         return self._written(call, target, self._registry.create(target, body, self._options(call)))
 
+    def _question(self, call: Call, target: Target) -> web.Response:
+        """Answer what is not kept: a review of access, or the request for a token of an account."""
+        if call.verb != "POST":
+            raise method_not_allowed()
+        body = _object(call, target)
+        if target.name:
+            answer = token_answer(self._registry.read(target), body, self._tokens, call.arrived)
+        else:
+            self._registry.decode(target, body, self._options(call))
+            answer = reviewed(body, target.namespace, call.user, self._gate.authorizer)
+        return json_response(answer, 201)
+
     def _update(self, call: Call, target: Target) -> web.Response:
         body = _object(call, target)
         return self._written(call, target, self._registry.update(target, body, self._options(call)))
@@ -183,6 +217,10 @@ class Handlers:
             ]
             raise unsupported_media_type(accepted)
         patch = decoded(call.body, target.kind.kind)
+        if patch_type == "apply" and self._store.get(target.kind.key, target.key) is None:
+            # What an apply patch creates has to be allowed as a creation, too.
+            access = access_of(call.place, call.request.path, "POST", call.request.query)
+            self._gate.check(call.user, access)
         return self._written(call, target, self._registry.patch(target, patch_type, patch, self._options(call)))
 
     def _options(self, call: Call) -> WriteOptions:

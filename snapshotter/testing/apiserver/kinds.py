@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import yaml
@@ -15,6 +15,9 @@ from snapshotter.testing.apiserver.status import Json, Subject
 
 CRD_GROUP = "apiextensions.k8s.io"
 CRD_PLURAL = "customresourcedefinitions"
+
+NameForm = Literal["subdomain", "label", "path"]
+"""What the names of a kind must be: a DNS subdomain, one without dots, or just fit to be a part of a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,11 @@ class Kind:
     returns_deleted: bool = False
     """Whether a deletion answers with the object rather than with a Status."""
     keeps_generation: bool = True
+    is_stored: bool = True
+    """Objects of other kinds are questions, answered at once: they can only be created."""
+    names: NameForm = "subdomain"
+    actions: Mapping[str, Json] = field(default_factory=dict)
+    """Subresources that only take a POST, with what discovery says of each."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -278,4 +286,7 @@ def _builtin(source: Mapping[str, Any]) -> Kind:
         unconditional_update=source.get("unconditionalUpdate", True),
         returns_deleted=bool(source.get("returnsDeleted")),
         keeps_generation=bool(source.get("keepsGeneration")),
+        is_stored=source.get("isStored", True),
+        names=source.get("names", "subdomain"),
+        actions=source.get("actions", {}),
     )

@@ -1,19 +1,16 @@
-"""Answers that are not about objects: discovery, health, version, OpenAPI, reviews of access."""
+"""Answers that are not about objects: discovery, health, version, OpenAPI."""
 
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from snapshotter.testing.admin import json_response
 from snapshotter.testing.apiserver import discovery, openapi
 from snapshotter.testing.apiserver.kinds import Catalogue
-from snapshotter.testing.apiserver.requests import PathNotFound, Place, decoded
+from snapshotter.testing.apiserver.requests import PathNotFound
 from snapshotter.testing.apiserver.status import Json, method_not_allowed
 
 _HEALTH = ("/healthz", "/readyz", "/livez")
-_REVIEWS = ("selfsubjectaccessreviews", "subjectaccessreviews", "localsubjectaccessreviews")
 
 _FIXED: dict[str, Callable[[Catalogue, str], Json]] = {
     "/version": lambda _, __: discovery.SERVER_VERSION,
@@ -52,13 +49,3 @@ def _described(parts: list[str], catalogue: Catalogue) -> Json | None:
             return openapi.document(catalogue, group, version)
         case _:
             return None
-
-
-def review_answer(place: Place, body: bytes) -> web.Response | None:
-    """Everything is allowed to everybody. None when the request is no review of access."""
-    if place.group != "authorization.k8s.io" or place.plural not in _REVIEWS:
-        return None
-    review: dict[str, Any] = decoded(body, "SelfSubjectAccessReview")
-    return web.Response(
-        body=msgspec.json.encode({**review, "status": {"allowed": True}}), status=201, content_type="application/json"
-    )

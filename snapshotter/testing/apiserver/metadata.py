@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from snapshotter.testing.apiserver.kinds import NameForm
 from snapshotter.testing.apiserver.status import Cause, Json
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -73,9 +74,13 @@ def carry_over(metadata: Json, old: Mapping[str, Any]) -> None:
             metadata[name] = old[name]
 
 
-def broken_name(metadata: Mapping[str, Any], *, as_label: bool) -> Iterator[Cause]:
-    """Why the name of a new object is refused, or the beginning that it was made from. `as_label`: without dots."""
-    pattern, rule, limit = (_LABEL_PATTERN, _LABEL_RULE, 63) if as_label else (_SUBDOMAIN_PATTERN, _SUBDOMAIN_RULE, 253)
+def broken_name(metadata: Mapping[str, Any], form: NameForm) -> Iterator[Cause]:
+    """Why the name of a new object is refused, or the beginning that it was made from."""
+    if form == "path":
+        yield from _broken_path_name(metadata["name"])
+        return
+    is_label = form == "label"
+    pattern, rule, limit = (_LABEL_PATTERN, _LABEL_RULE, 63) if is_label else (_SUBDOMAIN_PATTERN, _SUBDOMAIN_RULE, 253)
     beginning, name = metadata.get("generateName", ""), metadata["name"]
     if beginning and not pattern.fullmatch(beginning.removesuffix("-") or "-"):
         yield Cause("metadata.generateName", "FieldValueInvalid", rule, value=beginning)
@@ -85,6 +90,17 @@ def broken_name(metadata: Mapping[str, Any], *, as_label: bool) -> Iterator[Caus
         yield Cause("metadata.name", "FieldValueInvalid", f"must be no more than {limit} bytes", value=name)
     elif not pattern.fullmatch(name):
         yield Cause("metadata.name", "FieldValueInvalid", rule, value=name)
+
+
+def _broken_path_name(name: str) -> Iterator[Cause]:
+    """Names of roles, such as `system:discovery`, need only be one part of a path."""
+    if not name:
+        yield Cause("metadata.name", "FieldValueRequired", "name or generateName is required")
+    elif name in (".", ".."):
+        yield Cause("metadata.name", "FieldValueInvalid", f"may not be '{name}'", value=name)
+    for character in "/%":
+        if character in name:
+            yield Cause("metadata.name", "FieldValueInvalid", f"may not contain '{character}'", value=name)
 
 
 def broken_metadata(metadata: Mapping[str, Any]) -> Iterator[Cause]:

@@ -99,6 +99,8 @@ def _paths(kind: Kind, version: Version, schema_name: str) -> Json:
         "responses": {"200": {"description": "OK", **body}},
     }
     read = {**gvk, "responses": {"200": {"description": "OK", **body}}}
+    if not kind.is_stored:
+        return {collection: {"post": {**write, "x-kubernetes-action": "post"}}}
     return {
         collection: {"get": {**read, "x-kubernetes-action": "list"}, "post": {**write, "x-kubernetes-action": "post"}},
         f"{collection}/{{name}}": {

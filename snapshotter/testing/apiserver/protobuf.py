@@ -76,6 +76,21 @@ _ACCESS: Message = {
     ),
     2: Field("nonResourceAttributes", _strings("path", "verb")),
 }
+_POLICY_RULE: Message = {
+    number: Field(name, many="list")
+    for number, name in enumerate(("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), 1)
+}
+_ROLE: Message = {1: Field("metadata", _METADATA), 2: Field("rules", _POLICY_RULE, "list")}
+_BINDING: Message = {
+    1: Field("metadata", _METADATA),
+    2: Field("subjects", _strings("kind", "apiGroup", "name", "namespace"), "list"),
+    3: Field("roleRef", _strings("apiGroup", "kind", "name")),
+}
+_TOKEN_SPEC: Message = {
+    1: Field("audiences", many="list"),
+    3: Field("boundObjectRef", _strings("kind", "apiVersion", "name", "uid")),
+    4: Field("expirationSeconds", "int"),
+}
 
 _KINDS: Mapping[str, Message] = {
     "Namespace": {1: Field("metadata", _METADATA), 2: Field("spec", _NAMESPACE_SPEC)},
@@ -115,7 +130,12 @@ _KINDS: Mapping[str, Message] = {
         15: Field("reportingInstance"),
     },
     "Lease": {1: Field("metadata", _METADATA), 2: Field("spec", _LEASE_SPEC)},
+    "Role": _ROLE,
+    "ClusterRole": _ROLE,
+    "RoleBinding": _BINDING,
+    "ClusterRoleBinding": _BINDING,
     "SelfSubjectAccessReview": {1: Field("metadata", _METADATA), 2: Field("spec", _ACCESS)},
+    "TokenRequest": {1: Field("metadata", _METADATA), 2: Field("spec", _TOKEN_SPEC)},
 }
 
 _TYPE = _strings("apiVersion", "kind")

@@ -78,7 +78,7 @@ class Registry:
 
     def create(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
         """Create the object in the collection that the target names."""
-        self._decode(target, body, options)
+        self.decode(target, body, options)
         kind, metadata = target.kind, body["metadata"]
         check_namespace(target, metadata)
         tidy(metadata)
@@ -97,7 +97,7 @@ class Registry:
 
     def update(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
         """Put the object in the place of the one that is there."""
-        self._decode(target, body, options)
+        self.decode(target, body, options)
         metadata = body["metadata"]
         check_name(target, metadata)
         check_namespace(target, metadata)
@@ -147,7 +147,7 @@ class Registry:
         else:
             self._put(target, obj, dry_run=False)
 
-    def _decode(self, target: Target, body: Json, options: WriteOptions) -> None:
+    def decode(self, target: Target, body: Json, options: WriteOptions) -> None:
         """Make the body an object of the kind."""
         kind, version = target.kind, target.version
         try:
@@ -235,7 +235,7 @@ class Registry:
         metadata = body["metadata"]
         causes: list[Cause] = []
         if earlier is None:
-            causes += broken_name(metadata, as_label=target.kind.plural == "namespaces")
+            causes += broken_name(metadata, target.kind.names)
         else:
             causes += forbidden_changes(metadata, earlier["metadata"])
         if earlier is None or metadata != earlier["metadata"]:

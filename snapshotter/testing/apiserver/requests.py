@@ -8,7 +8,7 @@ import msgspec
 import yaml
 
 from snapshotter.testing.apiserver import protobuf
-from snapshotter.testing.apiserver.kinds import Catalogue
+from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version
 from snapshotter.testing.apiserver.status import (
     Cause,
     Subject,
@@ -99,13 +99,19 @@ def target_of(place: Place, catalogue: Catalogue) -> Target:
             raise PathNotFound
         raise unknown_resource()
     kind, version = found
-    if place.subresource and not (place.subresource in _SUBRESOURCES and version.has_status):
+    if place.subresource and not _has_subresource(kind, version, place.subresource):
+        raise unknown_resource()
+    if place.name and not kind.is_stored:
         raise unknown_resource()
     if place.namespace and not kind.namespaced:
         raise unknown_resource()
     if kind.namespaced and place.name and not place.namespace:
         raise unknown_resource()
     return Target(kind, version, place.namespace, place.name, place.subresource)
+
+
+def _has_subresource(kind: Kind, version: Version, name: str) -> bool:
+    return name in kind.actions or (name in _SUBRESOURCES and version.has_status)
 
 
 def is_true(query: Mapping[str, str], name: str) -> bool:

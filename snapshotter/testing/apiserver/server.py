@@ -1,6 +1,8 @@
 """The server as a whole, in process."""
 
 import asyncio
+import base64
+import math
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -12,6 +14,9 @@ import yaml
 from aiohttp import web
 
 from snapshotter.testing.admin import PREFIX, admin_routes, json_response
+from snapshotter.testing.apiserver.access import Gate
+from snapshotter.testing.apiserver.authorization import RBAC_GROUP, bootstrap_objects
+from snapshotter.testing.apiserver.encryption import encryption_for
 from snapshotter.testing.apiserver.handlers import Handlers
 from snapshotter.testing.apiserver.housekeeping import Housekeeping
 from snapshotter.testing.apiserver.json_tree import copied
@@ -21,6 +26,7 @@ from snapshotter.testing.apiserver.requests import Record
 from snapshotter.testing.apiserver.status import Json
 from snapshotter.testing.apiserver.store import Change, Resource, Store
 from snapshotter.testing.apiserver.targets import Target, WriteOptions
+from snapshotter.testing.apiserver.tokens import Tokens
 from snapshotter.testing.apiserver.watching import Watches
 from snapshotter.testing.faults import Faults
 
@@ -64,15 +70,21 @@ class Objects:
 class ApiServer:
     """A Kubernetes API server small enough to read. Make one with `ApiServer.serve()`."""
 
-    def __init__(self, bookmark_seconds: float = _BOOKMARK_SECONDS) -> None:
+    def __init__(self, bookmark_seconds: float = _BOOKMARK_SECONDS, *, rbac: bool = False) -> None:
         self.url = ""
+        self.authority = ""
+        """The PEM text of the certificate that clients have to trust; empty without TLS."""
         self.faults = Faults()
         self._store = Store()
         self._catalogue = Catalogue(builtin_kinds())
         self._registry = Registry(self._store, self._catalogue, time.time)
         self._watches = Watches()
         self._housekeeping = Housekeeping(self._registry)
-        self._handlers = Handlers(self._registry, self.faults, self._watches, bookmark_seconds)
+        self._tokens = Tokens(self._store, time.time)
+        self._gate = Gate(self._store, self._tokens, rbac=rbac)
+        self._handlers = Handlers(
+            self._registry, self.faults, self._watches, bookmark_seconds, self._gate, self._tokens
+        )
         self._store.listen(self._follow_definitions)
         self._store.listen(self._watches.publish)
         self.objects = Objects(self._store, self._catalogue)
@@ -88,16 +100,22 @@ class ApiServer:
         port: int = 0,
         *,
         bookmark_seconds: float = _BOOKMARK_SECONDS,
+        rbac: bool = False,
+        tls: bool = False,
     ) -> AsyncIterator["ApiServer"]:
         """Serve until the block is left. `crds`: a directory of definitions; None: the shipped ones.
 
-        Port 0 takes a free one. Raises `ApiError` for a definition that is refused, `OSError` for a port in use.
+        Port 0 takes a free one. `rbac`: roles and bindings decide who may do what, and clients show tokens; without
+        it everybody may do everything. `tls`: serve HTTPS; kubectl shows its token to no other server.
+        Raises `ApiError` for a definition that is refused, `OSError` for a port in use.
         """
-        server = cls(bookmark_seconds)
+        server = cls(bookmark_seconds, rbac=rbac)
         for namespace in _NAMESPACES:
             server.create("namespaces", {"metadata": {"name": namespace}})
         for definition in definitions_in(crds or shipped_crds()):
             server.create(f"{CRD_PLURAL}.{CRD_GROUP}", definition)
+        for plural, body in bootstrap_objects() if rbac else ():
+            server.create(f"{plural}.{RBAC_GROUP}", body)
         server.compact()
         runner = web.AppRunner(
             server._application(),
@@ -107,9 +125,11 @@ class ApiServer:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            encryption = encryption_for(host) if tls else None
+            await web.TCPSite(runner, host, port, ssl_context=encryption.context if encryption else None).start()
             address, bound = runner.addresses[0][:2]
-            server.url = f"http://{address}:{bound}"
+            server.url = f"{'https' if tls else 'http'}://{address}:{bound}"
+            server.authority = encryption.authority if encryption else ""
             async with _background(server._housekeeping.run(), "housekeeping"):
                 yield server
         finally:
@@ -144,15 +164,31 @@ class ApiServer:
         target = Target(kind, kind.storage, namespace)
         return self._registry.create(target, body, WriteOptions()).stored.fresh()
 
-    def kubeconfig(self) -> str:
-        """The YAML text of a kubeconfig for this server."""
+    @property
+    def admin_token(self) -> str:
+        """The token that lets its bearer do everything; empty where nobody needs one."""
+        return "" if self._gate.is_open else self._tokens.admin
+
+    def token_for(self, namespace: str, name: str) -> str:
+        """A token of a ServiceAccount, which is created if it is not there."""
+        account = self.get("serviceaccounts", name, namespace) or self.create(
+            "serviceaccounts", {"metadata": {"name": name}}, namespace
+        )
+        return self._tokens.issue(namespace, name, account["metadata"]["uid"], math.inf)
+
+    def kubeconfig(self, token: str = "") -> str:
+        """The YAML text of a kubeconfig for this server: for the bearer of the token, or the administrator."""
+        bearer = token or self.admin_token
+        cluster = {"server": self.url}
+        if self.authority:
+            cluster["certificate-authority-data"] = base64.b64encode(self.authority.encode()).decode()
         return yaml.safe_dump(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
                 "current-context": "standin",
-                "clusters": [{"name": "standin", "cluster": {"server": self.url}}],
-                "users": [{"name": "standin", "user": {}}],
+                "clusters": [{"name": "standin", "cluster": cluster}],
+                "users": [{"name": "standin", "user": {"token": bearer} if bearer else {}}],
                 "contexts": [
                     {
                         "name": "standin",

@@ -193,5 +193,6 @@ _SHOWN: dict[str, Callable[[Json, Any, float], Any]] = {
     "claim": _shown_claim,
     "object": _shown_object,
     "node": _shown_node,
+    "role": lambda _, ref, __: f"{ref['kind']}/{ref['name']}",
     "last-seen": _shown_last_seen,
 }
