@@ -93,16 +93,14 @@ async def test_a_kubeconfig_is_for_the_bearer_of_its_token(tmp_path: Path, tls: 
     async with ApiServer.serve(rbac=True, tls=tls) as server:
         kubeconfig.write_text(server.kubeconfig(server.token_for("default", "reader")))
         async with KubeClient.of(kubeconfig) as reader:
-            with pytest.raises(ApiFailure, match="system:serviceaccount:default:reader.*cannot list"):
+            with pytest.raises(ApiFailure, match=r"system:serviceaccount:default:reader.*cannot list"):
                 await reader.list("Secret")
-            for kind, members in {
-                "clusterroles": {"rules": [{"verbs": ["list"], "apiGroups": [""], "resources": ["secrets"]}]},
-                "clusterrolebindings": {
-                    "roleRef": {"kind": "ClusterRole", "name": "reader"},
-                    "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": "default"}],
-                },
-            }.items():
-                server.create(kind, {"metadata": {"name": "reader"}, **members})
+            rules = [{"verbs": ["list"], "apiGroups": [""], "resources": ["secrets"]}]
+            ref = {"kind": "ClusterRole", "name": "reader"}
+            subjects = [{"kind": "ServiceAccount", "name": "reader", "namespace": "default"}]
+            server.create("clusterroles", {"metadata": {"name": "reader"}, "rules": rules})
+            binding = {"metadata": {"name": "reader"}, "roleRef": ref, "subjects": subjects}
+            server.create("clusterrolebindings", binding)
             assert (await reader.list("Secret")).items == []
             # Another token of the same account, not another account.
             kubeconfig.write_text(server.kubeconfig(server.token_for("default", "reader")))
