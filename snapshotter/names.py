@@ -11,6 +11,10 @@ SNAPSHOT_VERSION: Final = "v1"
 GROUP_SNAPSHOT_GROUP: Final = "groupsnapshot.storage.k8s.io"
 GROUP_SNAPSHOT_VERSIONS: Final = ("v1", "v1beta2")
 """The versions that we speak, the preferred one first. They have the same fields."""
+GROUP_SNAPSHOT_OLD_VERSION: Final = "v1beta1"
+"""The version that others may still speak. Its contents list handles alone, where the later ones say more."""
+KEPT_INFO_LIST: Final = "groupsnapshot.storage.kubernetes.io/volume-snapshot-info-list"
+"""Annotation of a VolumeGroupSnapshotContent in the old version: what that version has no fields for, as JSON."""
 
 # Annotations of VolumeSnapshotContent. Of the two marks only the key's presence means something.
 BEING_CREATED: Final = "snapshot.storage.kubernetes.io/volumesnapshot-being-created"
