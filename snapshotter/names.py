@@ -53,18 +53,22 @@ DEFAULT_GROUP_CLASS: Final = "groupsnapshot.storage.kubernetes.io/is-default-cla
 
 # Class parameters under this prefix are for the snapshotter, never for the driver.
 RESERVED_PREFIX: Final = "csi.storage.k8s.io/"
+SNAPSHOTTER_SECRET_NAME: Final = "csi.storage.k8s.io/snapshotter-secret-name"
+SNAPSHOTTER_SECRET_NAMESPACE: Final = "csi.storage.k8s.io/snapshotter-secret-namespace"
+GROUP_SNAPSHOTTER_SECRET_NAME: Final = "csi.storage.k8s.io/group-snapshotter-secret-name"
+GROUP_SNAPSHOTTER_SECRET_NAMESPACE: Final = "csi.storage.k8s.io/group-snapshotter-secret-namespace"
 LIST_SECRET_NAME: Final = "csi.storage.k8s.io/snapshotter-list-secret-name"
 LIST_SECRET_NAMESPACE: Final = "csi.storage.k8s.io/snapshotter-list-secret-namespace"
 GROUP_GET_SECRET_NAME: Final = "csi.storage.k8s.io/group-snapshotter-get-secret-name"
 GROUP_GET_SECRET_NAMESPACE: Final = "csi.storage.k8s.io/group-snapshotter-get-secret-namespace"
 RESERVED_PARAMETERS: Final = frozenset(
     {
-        "csi.storage.k8s.io/snapshotter-secret-name",
-        "csi.storage.k8s.io/snapshotter-secret-namespace",
+        SNAPSHOTTER_SECRET_NAME,
+        SNAPSHOTTER_SECRET_NAMESPACE,
         LIST_SECRET_NAME,
         LIST_SECRET_NAMESPACE,
-        "csi.storage.k8s.io/group-snapshotter-secret-name",
-        "csi.storage.k8s.io/group-snapshotter-secret-namespace",
+        GROUP_SNAPSHOTTER_SECRET_NAME,
+        GROUP_SNAPSHOTTER_SECRET_NAMESPACE,
         GROUP_GET_SECRET_NAME,
         GROUP_GET_SECRET_NAMESPACE,
     }

@@ -27,8 +27,13 @@ class GroupContentAnnotations(Marks, frozen=True, kw_only=True):
     secret_namespace: str | None = msgspec.field(name=names.GROUP_DELETION_SECRET_NAMESPACE, default=None)
 
 
+class GroupContentLabels(ApiObject, frozen=True, kw_only=True):
+    managed_by: str | None = msgspec.field(name=names.MANAGED_BY, default=None)
+
+
 class GroupContentMeta(MarkedMeta, frozen=True, kw_only=True):
     annotations: GroupContentAnnotations = GroupContentAnnotations()
+    labels: GroupContentLabels = GroupContentLabels()
 
 
 class GroupHandles(ApiObject, frozen=True, kw_only=True):
@@ -131,6 +136,11 @@ class GroupContent(AnyContent, frozen=True, kw_only=True):
         """The handles of all members, as far as they are known."""
         recorded = tuple(info.snapshot_handle for info in self.status.volume_snapshot_info_list if info.snapshot_handle)
         return recorded or self.imported_members
+
+    @property
+    def managed_by(self) -> str | None:
+        """The node whose sidecar works on it, where snapshotting is distributed."""
+        return self.metadata.labels.managed_by or None
 
     @property
     def has_source(self) -> bool:

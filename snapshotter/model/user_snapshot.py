@@ -3,6 +3,7 @@
 The kinds themselves are in `volume_snapshot` and `volume_group_snapshot` beside this.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,6 +63,11 @@ class UserSnapshot(NamespacedObject, frozen=True, kw_only=True):
     @property
     def has_status(self) -> bool:
         """Whether there is a status at all, be it empty."""
+        raise NotImplementedError
+
+    @property
+    def set_once(self) -> Mapping[str, object]:
+        """What is in the status under the keys that are never overwritten."""
         raise NotImplementedError
 
     @property

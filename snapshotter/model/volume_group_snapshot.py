@@ -1,5 +1,6 @@
 """VolumeGroupSnapshot as the snapshot-controller reads it, in v1 and v1beta2 alike."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
@@ -62,6 +63,14 @@ class VolumeGroupSnapshot(UserSnapshot, frozen=True, kw_only=True):
     @property
     def has_status(self) -> bool:
         return self.written_status is not None
+
+    @property
+    def set_once(self) -> Mapping[str, object]:
+        status = self.status
+        return {
+            self.keys.bound_name: status.bound_volume_group_snapshot_content_name,
+            "creationTime": status.creation_time,
+        }
 
     @property
     def bound_name(self) -> str | None:

@@ -1,5 +1,6 @@
 """VolumeSnapshot as the snapshot-controller reads it."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
@@ -53,6 +54,14 @@ class VolumeSnapshot(UserSnapshot, frozen=True, kw_only=True):
     @property
     def has_status(self) -> bool:
         return self.written_status is not None
+
+    @property
+    def set_once(self) -> Mapping[str, object]:
+        status = self.status
+        return {
+            self.keys.bound_name: status.bound_volume_snapshot_content_name,
+            "creationTime": status.creation_time,
+        }
 
     @property
     def bound_name(self) -> str | None:

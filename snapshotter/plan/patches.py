@@ -1,7 +1,11 @@
 """Bodies of patches to `metadata`. Each carries a precondition, so that it erases nothing of others."""
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from snapshotter import names
 from snapshotter.model.lifecycle import AnyContent
+from snapshotter.model.meta import Meta
 from snapshotter.plan.status import StatusPatch
 
 MergePatch = dict[str, object]
@@ -40,7 +44,18 @@ def without_finalizer(content: AnyContent) -> JsonPatch:
     ]
 
 
-def status_patch(content: AnyContent, status: StatusPatch) -> JsonPatch:
+class _WithStatus(Protocol):
+    """An object whose status is written key by key."""
+
+    @property
+    def metadata(self) -> Meta: ...
+    @property
+    def has_status(self) -> bool: ...
+    @property
+    def set_once(self) -> Mapping[str, object]: ...
+
+
+def status_patch(content: _WithStatus, status: StatusPatch) -> JsonPatch:
     """Change single keys of the status of this very object.
 
     The uid in a merge patch guards nothing here, since the API server ignores `metadata` in writes of `/status`;

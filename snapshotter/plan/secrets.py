@@ -6,6 +6,7 @@ The templates are expanded as a shell would; `snapshotter.plan.content` asks, th
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from snapshotter import names
 from snapshotter.model.lifecycle import AnyContent
@@ -64,8 +65,44 @@ def group_get_secret(parameters: Mapping[str, str], content: AnyContent) -> Secr
     )
 
 
+def snapshotter_secret(
+    parameters: Mapping[str, str], *, content: str, namespace: str, snapshot: str
+) -> SecretRef | Problem | None:
+    """The Secret that a class names for creating and deleting a VolumeSnapshot; None when it names none.
+
+    It is written into the content's annotations. The snapshot's name is for the name of the Secret alone.
+    """
+    tokens = {"volumesnapshotcontent.name": content, "volumesnapshot.namespace": namespace}
+    return _secret_from_parameters(
+        parameters,
+        name_key=names.SNAPSHOTTER_SECRET_NAME,
+        namespace_key=names.SNAPSHOTTER_SECRET_NAMESPACE,
+        tokens=tokens,
+        name_tokens={"volumesnapshot.name": snapshot},
+    )
+
+
+def group_snapshotter_secret(
+    parameters: Mapping[str, str], *, content: str, namespace: str, snapshot: str
+) -> SecretRef | Problem | None:
+    """The Secret that a class names for creating and deleting a VolumeGroupSnapshot; None when it names none."""
+    tokens = {"volumegroupsnapshotcontent.name": content, "volumegroupsnapshot.namespace": namespace}
+    return _secret_from_parameters(
+        parameters,
+        name_key=names.GROUP_SNAPSHOTTER_SECRET_NAME,
+        namespace_key=names.GROUP_SNAPSHOTTER_SECRET_NAMESPACE,
+        tokens=tokens,
+        name_tokens={"volumegroupsnapshot.name": snapshot},
+    )
+
+
 def _secret_from_parameters(
-    parameters: Mapping[str, str], *, name_key: str, namespace_key: str, tokens: Mapping[str, str]
+    parameters: Mapping[str, str],
+    *,
+    name_key: str,
+    namespace_key: str,
+    tokens: Mapping[str, str],
+    name_tokens: Mapping[str, str] = MappingProxyType({}),
 ) -> SecretRef | Problem | None:
     name, namespace = parameters.get(name_key), parameters.get(namespace_key)
     if name is None and namespace is None:
@@ -75,7 +112,7 @@ def _secret_from_parameters(
     resolved_namespace = _resolve(namespace_key, namespace, tokens, _NAMESPACE)
     if isinstance(resolved_namespace, Problem):
         return resolved_namespace
-    resolved_name = _resolve(name_key, name, tokens, _NAME)
+    resolved_name = _resolve(name_key, name, {**tokens, **name_tokens}, _NAME)
     if isinstance(resolved_name, Problem):
         return resolved_name
     return SecretRef(resolved_namespace, resolved_name)

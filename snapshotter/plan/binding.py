@@ -1,0 +1,74 @@
+"""Which content belongs to a request, of either kind, and which only has the name of one that would."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from snapshotter.model.lifecycle import AnyContent
+from snapshotter.model.user_snapshot import UserSnapshot
+from snapshotter.plan.requests import Reasons, Refuse
+
+C = TypeVar("C", bound=AnyContent)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no content of the name that it would have."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[C]):
+    """The content is the request's, or for it to take."""
+
+    content: C
+
+
+def points_to(content: AnyContent, request: UserSnapshot) -> bool:
+    """Whether the content is for this very request."""
+    ref = content.ref
+    return (ref.namespace, ref.name, ref.uid) == (request.namespace, request.name, request.uid)
+
+
+def find(
+    request: UserSnapshot, name: str, content_of: Callable[[str], C | None], reasons: Reasons
+) -> Found[C] | Missing | Refuse:
+    """The content of this name, if it may be the request's; else why it may not."""
+    content = content_of(name)
+    if content is None:
+        return Missing(name)
+    imported = request.imported_name is not None
+    if imported is not (content.imported_handle is not None):
+        asked, is_for = ("imports", "one to be cut") if imported else ("asks for a cut", "one that was imported")
+        return Refuse(
+            reasons.content_mismatch,
+            f'{request.keys.content_kind} "{name}" is {is_for}, and this {request.keys.kind} {asked}',
+        )
+    if points_to(content, request) or (imported and _waits_for(content, request)):
+        return Found(content)
+    return Refuse(reasons.content_misbound, _of_another(content, request))
+
+
+def own_content(request: UserSnapshot, content_of: Callable[[str], C | None], by_uid: Iterable[C]) -> C | None:
+    """The content that is for this very request, under whatever name, as far as there is one."""
+    names = (request.bound_name, request.imported_name, request.made_name)
+    named = (content_of(name) for name in names if name)
+    return next((found for found in (*named, *by_uid) if found is not None and points_to(found, request)), None)
+
+
+def _waits_for(content: AnyContent, request: UserSnapshot) -> bool:
+    """Whether a content that an administrator has made names the request, and no uid yet."""
+    ref = content.ref
+    return (ref.namespace, ref.name, ref.uid) == (request.namespace, request.name, "")
+
+
+def _of_another(content: AnyContent, request: UserSnapshot) -> str:
+    ref = content.ref
+    whose = f'"{ref.namespace}/{ref.name}"'
+    if (ref.namespace, ref.name) == (request.namespace, request.name):
+        whose += f" with uid {ref.uid}" if ref.uid else " without a uid"
+    return (
+        f'{request.keys.content_kind} "{content.name}" is for {request.keys.kind} {whose} and not for this one, '
+        f'"{request.key}" with uid {request.uid}'
+    )

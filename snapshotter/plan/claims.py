@@ -1,0 +1,88 @@
+"""Which volume a claim stands for, and whether it may be cut."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from snapshotter.model.lifecycle import AnyContent
+from snapshotter.model.storage import Claim, CsiSource, Volume
+from snapshotter.model.user_snapshot import UserSnapshot
+from snapshotter.model.volume_group_snapshot import LabelSelector, VolumeGroupSnapshot
+from snapshotter.model.volume_snapshot import VolumeSnapshot
+from snapshotter.plan.cluster import Cluster, Storage
+from snapshotter.plan.requests import Refusal
+from snapshotter.plan.selectors import matches
+
+C = TypeVar("C", bound=AnyContent)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A claim and its volume, which is a CSI driver's."""
+
+    claim: Claim
+    volume: Volume
+    csi: CsiSource
+
+
+def source(claim_key: str, storage: Storage) -> Source | Refusal:
+    """What a claim stands for, or why it cannot be cut."""
+    claim = storage.claim(claim_key)
+    if claim is None:
+        return Refusal(f'PersistentVolumeClaim "{claim_key}" does not exist')
+    if not claim.bound:
+        phase = claim.status.phase or "without a phase"
+        return Refusal(f'PersistentVolumeClaim "{claim_key}" is not bound to a volume: it is {phase}')
+    name = claim.spec.volume_name or ""
+    volume = storage.volume(name)
+    if volume is None:
+        return Refusal(f'PersistentVolume "{name}" of PersistentVolumeClaim "{claim_key}" does not exist')
+    if not volume.belongs_to(claim):
+        return Refusal(f'PersistentVolume "{name}" is not bound to PersistentVolumeClaim "{claim_key}"')
+    csi = volume.spec.csi
+    if csi is None or not csi.driver or not csi.volume_handle:
+        return Refusal(f'PersistentVolume "{name}" of PersistentVolumeClaim "{claim_key}" is not of a CSI driver')
+    if claim.deleting and not claim.protected:
+        return Refusal(f'PersistentVolumeClaim "{claim_key}" is being deleted')
+    return Source(claim, volume, csi)
+
+
+def releasable(claim_key: str, cluster: Cluster, *, besides: UserSnapshot | None = None) -> bool:
+    """Whether a claim is protected by us, and nobody needs that any more; `besides` is one who does not."""
+    claim = cluster.storage.claim(claim_key)
+    return (
+        claim is not None
+        and claim.protected
+        and not any(_is_at(claim, request, cluster) for request in _interested(claim, cluster) if request != besides)
+    )
+
+
+def _interested(claim: Claim, cluster: Cluster) -> Iterator[VolumeSnapshot | VolumeGroupSnapshot]:
+    yield from cluster.singles.snapshots_of_claim(claim.key)
+    yield from cluster.groups.groups_in(claim.namespace)
+
+
+def _is_at(claim: Claim, request: VolumeSnapshot | VolumeGroupSnapshot, cluster: Cluster) -> bool:
+    """Whether the request is still to be made from the claim. What was cut and is lost will not be."""
+    if request.ready:
+        return False
+    if isinstance(request, VolumeSnapshot):
+        return not (request.cut and _content(request, cluster.singles.content) is None)
+    content = _content(request, cluster.groups.content)
+    if content is None:
+        return not request.cut and request.selector is not None and _selects(request.selector, claim)
+    # What is cut was settled when the content was made: labels count no more.
+    return _handle(claim, cluster.storage) in content.volumes
+
+
+def _content(request: UserSnapshot, content_of: Callable[[str], C | None]) -> C | None:
+    return content_of(request.bound_name or request.made_name)
+
+
+def _selects(selector: LabelSelector, claim: Claim) -> bool:
+    return matches(selector, claim.metadata.labels) is True
+
+
+def _handle(claim: Claim, storage: Storage) -> str | None:
+    volume = storage.volume(claim.spec.volume_name or "")
+    return None if volume is None or volume.spec.csi is None else volume.spec.csi.volume_handle

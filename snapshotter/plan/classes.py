@@ -1,0 +1,37 @@
+"""Which class a request is made with: the one that it names, or the default one of its driver."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from snapshotter.model.lifecycle import AnyClass
+from snapshotter.model.user_snapshot import UserSnapshot
+from snapshotter.plan.requests import Reasons, Refuse
+
+K = TypeVar("K", bound=AnyClass)
+
+
+def named_class(request: UserSnapshot, class_of: Callable[[str], K | None], reasons: Reasons) -> K | Refuse | None:
+    """The class that the request names; None if it names none."""
+    if request.class_name is None:
+        return None
+    found = class_of(request.class_name)
+    if found is None:
+        problem = f'{request.keys.class_kind} "{request.class_name}" does not exist'
+        return Refuse(reasons.class_missing, problem, ready=None)
+    return found
+
+
+def default_class(
+    request: UserSnapshot, driver: str, defaults_of: Callable[[str], tuple[K, ...]], reasons: Reasons
+) -> K | Refuse:
+    """The one class that is marked as the default of a driver."""
+    found = defaults_of(driver)
+    if len(found) == 1:
+        return found[0]
+    kind = request.keys.class_kind
+    if not found:
+        problem = f'no {kind} is named, and 0 are marked as the default of driver "{driver}"'
+    else:
+        names = ", ".join(sorted(f'"{each.name}"' for each in found))
+        problem = f'no {kind} is named, and {len(found)} are marked as the default of driver "{driver}": {names}'
+    return Refuse(reasons.no_default_class, problem, ready=None)
