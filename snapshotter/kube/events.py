@@ -14,6 +14,7 @@ from snapshotter.kube.connection import MERGE_PATCH, Connection
 from snapshotter.kube.errors import ApiError, Conflict, NotFound
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.patience import persistently
+from snapshotter.model.meta import NamespacedMeta
 from snapshotter.plan.status import rfc3339
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ MOST_REMEMBERED = 4096
 MOST_WAITING = 1000
 """Events that wait to be sent. When the API server is away, later ones are dropped, with a line in the log."""
 NAMESPACE = "default"
-"""Where events about cluster-scoped objects live."""
+"""Where events about cluster-scoped objects live; those about others live in the object's namespace."""
 
 EventType = Literal["Normal", "Warning"]
 
@@ -48,6 +49,10 @@ class _Event:
     reason: str
     message: str
     at: str
+
+    @property
+    def namespace(self) -> str:
+        return self.involved.get("namespace", NAMESPACE)
 
 
 @dataclass(slots=True)
@@ -95,9 +100,11 @@ class Events:
 
     def tell(self, kind: Kind[Any], meta: _HasMeta, event_type: EventType, reason: str, message: str) -> None:
         """Say something about an object; said before with this reason, the same event is counted up."""
+        namespace = meta.namespace if isinstance(meta, NamespacedMeta) else ""
         involved = {
             "apiVersion": kind.api_version,
             "kind": kind.name,
+            **({"namespace": namespace} if namespace else {}),
             "name": meta.name,
             "uid": meta.uid,
             "resourceVersion": meta.resource_version,
@@ -140,7 +147,7 @@ class Events:
 
     async def _count_up(self, sent: _Sent, event: _Event) -> None:
         patch = {"count": sent.count + 1, "lastTimestamp": event.at, "message": event.message}
-        path = f"/api/v1/namespaces/{NAMESPACE}/events/{sent.name}"
+        path = f"/api/v1/namespaces/{event.namespace}/events/{sent.name}"
         await persistently(lambda: self._connection.request("PATCH", path, body=patch, content_type=MERGE_PATCH))
         sent.count += 1
 
@@ -149,7 +156,7 @@ class Events:
         name = event.involved["name"][: LONGEST_NAME - len(suffix)] + suffix
         body = new_event(
             name,
-            NAMESPACE,
+            event.namespace,
             event.involved,
             event.type,
             event.reason,
@@ -157,7 +164,7 @@ class Events:
             component=self._component,
             at=event.at,
         )
-        path = f"/api/v1/namespaces/{NAMESPACE}/events"
+        path = f"/api/v1/namespaces/{event.namespace}/events"
         try:
             await persistently(lambda: self._connection.request("POST", path, body=body))
         except Conflict:

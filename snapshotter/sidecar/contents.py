@@ -1,16 +1,14 @@
 """What the sidecar writes of contents of either kind: marks, status, finalizer. The store learns of it at once."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-import structlog
 from msgspec.structs import replace
 
-from snapshotter.kube.errors import Conflict
+from snapshotter.daemon.written import Written
 from snapshotter.kube.objects import Objects
-from snapshotter.kube.patience import persistently
 from snapshotter.model.lifecycle import AnyContent
 from snapshotter.model.snapshot import CsiError
 from snapshotter.names import MARK
@@ -19,23 +17,15 @@ from snapshotter.runtime.store import Store
 
 C = TypeVar("C", bound=AnyContent)
 
-log = structlog.get_logger(__name__)
-
-
-class Superseded(Exception):
-    """The object is not as it was when the write was planned; the store has it as it is now."""
-
 
 class Contents(Generic[C]):
     """The contents on the API server. Each write gives the object as it is then.
 
-    Each raises `Superseded` when the object has changed in a way that matters to the write, and `ApiError` when the
-    API server does not do it. Trouble that passes is waited for; every write may be repeated. That an object is gone
-    is for the watch to say: an API server that starts answers 404 to everything.
+    Each raises `Superseded` and `ApiError`, as `Written` says.
     """
 
     def __init__(self, objects: Objects[C], store: Store[C]) -> None:
-        self._objects = objects
+        self._objects = Written(objects, store)
         self._store = store
         self._open_cuts: set[str] = set()
         """The uids of contents whose last create call has left open whether there is a snapshot."""
@@ -44,20 +34,20 @@ class Contents(Generic[C]):
         if content.marked_as_being_created:
             return content
         patch = patches.mark_being_created(content)
-        return await self._write(content, lambda: self._objects.merge(content.name, patch))
+        return await self._objects.merge(content, patch)
 
     async def unmark(self, content: C) -> C:
         if not content.marked_as_being_created:
             return content
         patch = patches.unmark_being_created(content)
-        return await self._write(content, lambda: self._objects.merge(content.name, patch))
+        return await self._objects.merge(content, patch)
 
     async def record(self, content: C, change: status.StatusPatch | None) -> C:
         """Change keys of the status; None changes nothing."""
         if change is None:
             return content
         patch = patches.status_patch(content, change)
-        return await self._write(content, lambda: self._objects.apply(content.name, patch, subresource="status"))
+        return await self._objects.apply(content, patch, subresource="status")
 
     async def record_failure(self, content: C, message: str) -> C:
         return await self.record(content, status.failed(content, message, datetime.now(UTC)))
@@ -70,24 +60,7 @@ class Contents(Generic[C]):
         if not content.protected:
             return content
         patch = patches.without_finalizer(content)
-        return await self._write(content, lambda: self._objects.apply(content.name, patch))
-
-    async def _write(self, content: C, write: Callable[[], Awaitable[C]]) -> C:
-        try:
-            written = await persistently(write)
-        except Conflict as error:
-            log.debug("object has changed", reason=str(error))
-            await self._refresh(content)
-            if self.latest(content).metadata.resource_version == content.metadata.resource_version:
-                # It has not: the API server has another reason, and asking at once again would not help.
-                raise
-            raise Superseded from error
-        self._store.record(written)
-        return written
-
-    async def _refresh(self, content: C) -> None:
-        """Bring the store up to date without waiting for the watch."""
-        self._store.record(await persistently(lambda: self._objects.get(content.name)))
+        return await self._objects.apply(content, patch)
 
     @asynccontextmanager
     async def marked(self, content: C) -> AsyncIterator[C]:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar, assert_never
 import structlog
 
 from snapshotter.csi.driver import Driver
+from snapshotter.daemon.written import Superseded
 from snapshotter.kube.errors import ApiError, NotFound
 from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import Kind
@@ -39,7 +40,7 @@ from snapshotter.plan.status import StatusPatch
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workers import ReconcileError, Requeue
 from snapshotter.runtime.workqueue import Retry
-from snapshotter.sidecar.contents import Contents, Superseded
+from snapshotter.sidecar.contents import Contents
 
 C = TypeVar("C", bound=AnyContent)
 K = TypeVar("K", bound=AnyClass)
