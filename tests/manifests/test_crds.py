@@ -535,3 +535,51 @@ def test_every_field_is_explained(plural: str, name: str) -> None:
     unexplained = [path for path, node in nodes(schema(plural, name)) if not node.get("description")]
     assert unexplained in ([], ["metadata"])
     assert schema(plural, name)["description"]
+
+
+def plain_values(node: Json) -> Iterator[Json]:
+    """The nodes below this one that stand for values of lists and maps and have no fields of their own."""
+    for child in node.get("properties", {}).values():
+        yield from plain_values(child)
+    for word in ("items", "additionalProperties"):
+        if word in node:
+            yield from plain_values(node[word]) if "properties" in node[word] else [node[word]]
+
+
+@pytest.mark.parametrize(("plural", "name"), VERSIONS)
+def test_nothing_else_is_said_of_a_version(plural: str, name: str) -> None:
+    assert version(plural, name).keys() <= {
+        *("name", "served", "storage", "deprecated", "deprecationWarning"),
+        *("additionalPrinterColumns", "selectableFields", "subresources", "schema"),
+    }
+    assert version(plural, name)["schema"].keys() == {"openAPIV3Schema"}
+    root = schema(plural, name)
+    assert root.keys() == {"type", "description", "required", "properties"}
+    assert root["required"] == (["spec"] if KINDS[plural].has_status else ["deletionPolicy", "driver"])
+    assert root["properties"].get("metadata", {"type": "object"}) == {"type": "object"}
+    assert all(node == {"type": "string"} for node in plain_values(root))
+
+
+@pytest.mark.parametrize("plural", KINDS)
+def test_nothing_is_said_of_a_definition_but_what_it_is_and_who_approved_it(plural: str) -> None:
+    found = definition(plural)
+    assert found.keys() == {"apiVersion", "kind", "metadata", "spec"}
+    assert found["metadata"].keys() == {"name", "annotations"}
+    assert found["metadata"]["annotations"].keys() == {"api-approved.kubernetes.io"}
+
+
+def texts(node: Json, path: str = "") -> Iterator[tuple[str, str]]:
+    for below, child in nodes(node, path):
+        if "description" in child:
+            yield below, child["description"]
+
+
+@pytest.mark.parametrize(("plural", "name"), VERSIONS)
+def test_explanations_are_whole_sentences_and_tell_apart_required_fields(plural: str, name: str) -> None:
+    root = schema(plural, name)
+    fields = types(root)
+    for path, text in texts(root):
+        assert text.endswith((".", '"')), path
+        assert "\n" not in text, path
+        if name != "v1beta1" or KINDS[plural].group == GROUPED:
+            assert ("Required" in text) is (fields[path].endswith("!")), f"{path}: {text}"

@@ -1,0 +1,158 @@
+"""The roles of the manifests are enough for what the programs do, and no part of them is unused.
+
+The stand-in decides by these very roles what the sidecar may do, as a cluster does.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from snapshotter.settings import ElectionSettings, KubeSettings
+from snapshotter.testing.apiserver import ApiServer
+from snapshotter.testing.driver import Driver, DriverOptions
+from snapshotter.testing.faults import Fault
+from tests.manifests.rendering import Json, build, of_kind, overlay, written
+from tests.manifests.test_programs import Rights, granted
+from tests.world import DRIVER, GROUP, SINGLE, World
+
+SETTLED_SECONDS = 30.0
+ROLES = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get", "LIST": "list", "WATCH": "watch"}
+
+
+def give(server: ApiServer, objects: Iterable[Json]) -> None:
+    for each in objects:
+        plural = f"{each['kind'].lower()}s.rbac.authorization.k8s.io"
+        server.create(plural, each, each["metadata"].get("namespace", ""))
+
+
+@asynccontextmanager
+async def world_with_roles(directory: Path, objects: tuple[Json, ...]) -> AsyncIterator[World]:
+    """A world in which the service account of the sidecar may do what these objects say, and nothing else."""
+    options = DriverOptions(name=DRIVER, state=directory / "state")
+    async with (
+        ApiServer.serve(rbac=True) as server,
+        Driver.serve(directory / "csi.sock", options) as driver,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.admin_token}"}) as http,
+    ):
+        for volume in ("vol", "vol2"):
+            await driver.make_volume(volume, b"bytes")
+        give(server, of_kind(objects, *ROLES))
+        yield World(server, driver, directory, http)
+
+
+@asynccontextmanager
+async def sidecar_with_roles(world: World, *, election: bool = True) -> AsyncIterator[None]:
+    """The sidecar at work with the token of its service account."""
+    kubeconfig = world.directory / "kubeconfig-of-the-sidecar"
+    kubeconfig.write_text(world.server.kubeconfig(world.server.token_for("default", "csi-snapshotter")))
+    async with world.sidecar(
+        kube=KubeSettings(kubeconfig=str(kubeconfig)),
+        election=ElectionSettings(
+            enabled=election, namespace="default", lease_duration=3.0, renew_deadline=2.0, retry_period=0.2
+        ),
+    ):
+        yield
+
+
+def requested(world: World) -> list[tuple[tuple[str, str, str], int | None]]:
+    """What the sidecar asked for, as a role names it, with the answers' status. Discovery and reviews are left out."""
+    found = []
+    for record in world.server.requests:
+        if not record.user_agent.startswith("csi-snapshotter/") or record.path.startswith("/apis/authorization."):
+            continue
+        place = re.fullmatch(
+            r"/api(?:s/(?P<group>[^/]+))?/v\w+/(?:namespaces/[^/]+/)?(?P<resource>[^/]+)(?:/[^/]+)?(?P<sub>/[^/]+)?",
+            record.path,
+        )
+        if place is not None:
+            resource = place["resource"] + (place["sub"] or "")
+            found.append(((VERBS[record.verb], place["group"] or "", resource), record.status))
+    return found
+
+
+def refused(world: World) -> list[tuple[str, str, str]]:
+    return [what for what, status in requested(world) if status == 403]
+
+
+async def work_on_everything(world: World) -> None:
+    for kind in (SINGLE, GROUP):
+        await work_on(world.of(kind))
+
+
+async def work_on(world: World) -> None:
+    """A content of the world's kind is cut, fails for a while, meets another writer, and is deleted."""
+    kind = world.kind
+    await world.make_class()
+    failing = world.driver.faults.set(Fault(match=kind.create, error="INTERNAL", message="not now", times=3))
+    # The first write of a status meets another's.
+    world.server.faults.set(Fault(match=f"PATCH {kind.path}/{kind.id}/status", error=409, times=1))
+    await world.make_content(kind.id)
+    await settle(world, lambda: world.settled(kind.id) and counted_up(world))
+    world.driver.faults.lift(failing)
+    await world.delete_content(kind.id)
+    await settle(world, lambda: world.content(kind.id) is None)
+
+
+async def settle(world: World, condition: Callable[[], object]) -> None:
+    await world.until(condition, seconds=SETTLED_SECONDS)
+
+
+def counted_up(world: World) -> bool:
+    return any(event["count"] > 1 for event in world.events(world.kind.id))
+
+
+async def test_the_sidecar_does_all_its_work_by_its_roles_and_uses_every_part_of_them(tmp_path: Path) -> None:
+    objects = written("csi-snapshotter")
+    async with world_with_roles(tmp_path, objects) as world:
+        async with sidecar_with_roles(world):
+            await work_on_everything(world)
+        assert refused(world) == []
+        used: Rights = {what for what, _ in requested(world)}
+        assert used == granted(objects)
+
+
+@pytest.mark.kustomize
+async def test_on_nodes_no_lease_is_needed(tmp_path: Path) -> None:
+    objects = build(overlay(tmp_path / "overlay", "csi-snapshotter", "csi-snapshotter/node-deployment"))
+    async with world_with_roles(tmp_path, objects) as world:
+        async with sidecar_with_roles(world, election=False):
+            await work_on_everything(world)
+        assert refused(world) == []
+
+
+SECRET_NAMESPACE = {"csi.storage.k8s.io/snapshotter-secret-namespace": "default"}
+
+
+async def test_a_secret_that_is_named_is_read_and_another_is_not(tmp_path: Path) -> None:
+    objects = (*written("csi-snapshotter"), *written("csi-snapshotter/secrets-by-name"))
+    async with world_with_roles(tmp_path, objects) as world:
+        for name in ("csi-hostpath-credentials", "another"):
+            await world.make_secret(name, user="snapshots")
+            await world.make_class(name, {SINGLE.secret_parameter: name, **SECRET_NAMESPACE})
+        async with sidecar_with_roles(world):
+            await world.make_content(
+                "may", class_name="csi-hostpath-credentials", annotations=SINGLE.secret("csi-hostpath-credentials")
+            )
+            await settle(world, lambda: world.settled("may"))
+            await world.make_content("may-not", class_name="another", annotations=SINGLE.secret("another"))
+            await settle(world, lambda: world.error("may-not"))
+        assert "another" in str(world.error("may-not"))
+        assert set(refused(world)) == {("get", "", "secrets")}
+
+
+@pytest.mark.kustomize
+async def test_with_the_component_for_secrets_every_secret_is_read(tmp_path: Path) -> None:
+    objects = build(overlay(tmp_path / "overlay", "csi-snapshotter", "csi-snapshotter/secrets"))
+    async with world_with_roles(tmp_path, objects) as world:
+        await world.make_secret("any", user="snapshots")
+        await world.make_class("class")
+        async with sidecar_with_roles(world):
+            await world.make_content("one", annotations=SINGLE.secret("any"))
+            await settle(world, lambda: world.settled("one"))
+        assert refused(world) == []
+        assert ("get", "", "secrets") in dict(requested(world))
