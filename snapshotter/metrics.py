@@ -3,7 +3,9 @@
 Names, labels and buckets that upstream's dashboards know are kept; the others begin with `snapshotter_`.
 """
 
-from collections.abc import Callable, Mapping
+import resource
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,7 +15,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 OPERATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
@@ -65,6 +67,38 @@ class _Computed(Collector):
         return list(families.values())
 
 
+class _ProcessRest(Collector):
+    """The `process_*` series that Go programs have and prometheus_client does not."""
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        yield GaugeMetricFamily(
+            "process_virtual_memory_max_bytes",
+            "Virtual memory that the process may have at most, in bytes; 2^64-1 when there is no limit.",
+            2**64 - 1 if limit == resource.RLIM_INFINITY else limit,
+        )
+        for name, counted, what in (("receive", "InOctets", "came in"), ("transmit", "OutOctets", "went out")):
+            if (octets := _network_octets().get(counted)) is not None:
+                yield CounterMetricFamily(
+                    f"process_network_{name}_bytes",
+                    f"Bytes that {what} over the network of the process's namespace.",
+                    octets,
+                )
+
+
+def _network_octets() -> dict[str, float]:
+    """The kernel's counters of IP for our network namespace, by their names; none where there is no such file."""
+    try:
+        text = Path("/proc/self/net/netstat").read_text()
+    except OSError:
+        return {}
+    names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("IpExt:"))
+    return dict(zip(names, map(float, values), strict=True))
+
+
 class QueueMetrics:
     """The `workqueue_*` series of one queue; a `snapshotter.runtime.workqueue.QueueObserver`."""
 
@@ -110,6 +144,7 @@ class DaemonMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         ProcessCollector(registry=registry)
+        registry.register(_ProcessRest())
         self.malformed_objects = Counter(
             "snapshotter_malformed_objects",
             "Objects from the API server that could not be understood and were passed over.",
@@ -118,13 +153,13 @@ class DaemonMetrics:
         )
         self.api_requests = Counter(
             "snapshotter_api_requests",
-            "Requests to the API server, by method and HTTP status; 0: no answer.",
+            "Requests to the API server by HTTP method and status; status 0: there was no answer.",
             ("method", "status"),
             registry=registry,
         )
         self.loop_lag = Gauge(
             "snapshotter_event_loop_lag_seconds",
-            "By how much a task that slept got its turn too late, measured each second.",
+            "By how many seconds a task that slept got its turn too late; measured once a second.",
             registry=registry,
         )
         self._computed = _Computed()
@@ -146,28 +181,36 @@ class Metrics(DaemonMetrics):
         super().__init__(registry)
         self.operations = Histogram(
             "csi_sidecar_operations_seconds",
-            "How long a call to the CSI driver took, with its gRPC code.",
+            "How long calls to the CSI driver took, in seconds, by method and gRPC status code.",
             ("driver_name", "method_name", "grpc_status_code"),
             buckets=OPERATION_BUCKETS,
             registry=registry,
         )
-        self.queue_adds = Counter("workqueue_adds", "Keys that were added to the queue.", ("name",), registry=registry)
+        self.queue_adds = Counter(
+            "workqueue_adds",
+            "Objects that were added to the queue; one that waits already is not added again.",
+            ("name",),
+            registry=registry,
+        )
         self.queue_waits = Histogram(
             "workqueue_queue_duration_seconds",
-            "How long a key waited for a worker.",
+            "How long objects waited in the queue for a worker, in seconds.",
             ("name",),
             buckets=QUEUE_BUCKETS,
             registry=registry,
         )
         self.queue_works = Histogram(
             "workqueue_work_duration_seconds",
-            "How long a worker was at a key.",
+            "How long a worker was at an object, in seconds.",
             ("name",),
             buckets=QUEUE_BUCKETS,
             registry=registry,
         )
         self.queue_retries = Counter(
-            "workqueue_retries", "Keys that come back after a failure.", ("name",), registry=registry
+            "workqueue_retries",
+            "Tries that failed, so that the object comes back after a wait.",
+            ("name",),
+            registry=registry,
         )
         self.election_master = Gauge(
             "leader_election_master_status",

@@ -1,5 +1,7 @@
 """The series as Prometheus reads them."""
 
+import socket
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -122,9 +124,23 @@ def test_our_own_series_begin_with_our_name(metrics: Metrics) -> None:
     } <= names
 
 
+def send_over_loopback(data: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        far, _ = server.accept()
+        with far:
+            client.sendall(data)
+            assert len(far.recv(len(data), socket.MSG_WAITALL)) == len(data)
+
+
 def test_the_process_is_measured(metrics: Metrics) -> None:
     assert samples(metrics, "process_start_time_seconds")[()] > 0
     assert samples(metrics, "process_resident_memory_bytes")[()] > 0
+    assert samples(metrics, "process_virtual_memory_max_bytes")[()] > 0
+    received, sent = (f"process_network_{name}_bytes_total" for name in ("receive", "transmit"))
+    before = samples(metrics, received)[()], samples(metrics, sent)[()]
+    send_over_loopback(b"x" * 1000)
+    assert samples(metrics, received)[()] >= before[0] + 1000
+    assert samples(metrics, sent)[()] >= before[1] + 1000
 
 
 def test_no_series_tells_only_when_another_began(metrics: Metrics) -> None:

@@ -75,35 +75,35 @@ def exposed(
     They are of a queue of this name, and of a driver's contents of this kind.
     """
     shown = [
-        metrics.watch_gauge("workqueue_depth", "Keys that wait for a worker.", queue.depth, name=name),
+        metrics.watch_gauge("workqueue_depth", "Objects that wait in the queue for a worker.", queue.depth, name=name),
         metrics.watch_gauge(
             "workqueue_unfinished_work_seconds",
-            "Time that all workers together have been at the keys that they have in hand.",
+            "Seconds that all workers together have been at the objects that they have in hand.",
             queue.unfinished,
             name=name,
         ),
         metrics.watch_gauge(
             "workqueue_longest_running_processor_seconds",
-            "Time that the slowest worker has been at its key.",
+            "Seconds that the worker that takes longest has been at its object.",
             queue.longest_running,
             name=name,
         ),
         metrics.watch_gauge(
             "snapshotter_next_retry_seconds",
-            "Time until the next content is looked at again by itself; -1 when none is.",
+            "Seconds until the next content is tried or looked at again by itself; -1 when none is.",
             partial(_next_due, queue),
             name=name,
         ),
         metrics.watch_gauge(
             "snapshotter_oldest_unready_seconds",
-            "Age of the oldest content that is neither ready nor being deleted; 0 when there is none.",
+            "Age in seconds of the oldest content that is neither ready nor being deleted; 0 when there is none.",
             partial(_oldest, oldest_unready, store),
             driver_name=driver,
             kind=kind,
         ),
         metrics.watch_gauge(
             "snapshotter_oldest_deleting_seconds",
-            "Time since the deletion of the content that has waited longest was asked for; 0 when there is none.",
+            "Seconds since the oldest deletion that is not done yet was asked for; 0 when there is none.",
             partial(_oldest, oldest_deleting, store),
             driver_name=driver,
             kind=kind,
@@ -119,7 +119,7 @@ def exposed(
         *(
             metrics.watch_gauge(
                 "snapshotter_watch_age_seconds",
-                "Time since the API server was last heard of; -1 before the first list.",
+                "Seconds since the API server last sent something about the resource; -1 before the first list.",
                 partial(_watch_age, informer),
                 resource=informer.what,
             )

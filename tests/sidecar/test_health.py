@@ -31,6 +31,9 @@ UPSTREAM = {
     "process_max_fds",
     "process_resident_memory_bytes",
     "process_virtual_memory_bytes",
+    "process_virtual_memory_max_bytes",
+    "process_network_receive_bytes",
+    "process_network_transmit_bytes",
 }
 OURS = {
     "snapshotter_api_requests",
