@@ -162,6 +162,12 @@ class DaemonMetrics:
             "By how many seconds a task that slept got its turn too late; measured once a second.",
             registry=registry,
         )
+        self.permission_missing = Gauge(
+            "snapshotter_permission_missing",
+            "1 while a permission that a feature needs is missing, 0 while it is there; absent where it is not known.",
+            ("verb", "group", "resource", "needed_for"),
+            registry=registry,
+        )
         self._computed = _Computed()
         registry.register(self._computed)
 

@@ -30,6 +30,8 @@ from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.faults import Fault
 
 DRIVER = "bytes.csi.example.com"
+ACCOUNT = "csi-snapshotter"
+"""The ServiceAccount of the sidecar, where roles decide who may do what."""
 API = "/apis/snapshot.storage.k8s.io/v1"
 CONTENT_PATH = f"{API}/volumesnapshotcontents"
 MERGE = "application/merge-patch+json"
@@ -189,8 +191,10 @@ class World:
 
     @property
     def kubeconfig(self) -> Path:
+        """That of the sidecar. Where roles decide it is a ServiceAccount's; else everybody may do everything."""
         path = self.directory / "kubeconfig"
-        path.write_text(self.server.kubeconfig())
+        token = self.server.token_for("default", ACCOUNT) if self.server.admin_token else ""
+        path.write_text(self.server.kubeconfig(token))
         return path
 
     def settings(self, **changes: Any) -> SidecarSettings:
@@ -385,13 +389,19 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(directory: Path, kind: Kind = SINGLE, **driver: Any) -> AsyncIterator[World]:
-    """An API server and a driver with the volumes `vol` and `vol2`."""
+async def make_world(
+    directory: Path, kind: Kind = SINGLE, *, rbac: bool = False, **driver: Any
+) -> AsyncIterator[World]:
+    """An API server and a driver with the volumes `vol` and `vol2`.
+
+    `rbac`: the sidecar works under a ServiceAccount to which nothing is granted yet.
+    """
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(ApiServer.serve())
+        server = await stack.enter_async_context(ApiServer.serve(rbac=rbac))
         options = DriverOptions(name=DRIVER, state=directory / "state", **driver)
         far_driver = await stack.enter_async_context(Driver.serve(directory / "csi.sock", options))
-        http = await stack.enter_async_context(aiohttp.ClientSession())
+        admin = {"Authorization": f"Bearer {server.admin_token}"} if rbac else {}
+        http = await stack.enter_async_context(aiohttp.ClientSession(headers=admin))
         await far_driver.make_volume("vol", b"bytes" * 100)
         await far_driver.make_volume("vol2", b"more" * 50)
         yield World(server, far_driver, directory, http, kind)

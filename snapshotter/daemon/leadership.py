@@ -46,14 +46,15 @@ class ElectedLeadership(Leadership):
         self._election: Election | None = None
         self._events: LeaseEvents | None = None
         self._identity = identity(socket.gethostname())
+        self.namespace = lease_namespace(given=settings.namespace, pod=settings.pod_namespace)
+        """Where the lease lives."""
 
     def stand(self, lease: str, component: str, connection: Connection, metrics: Metrics) -> None:
         """Make us a candidate for a lease. `component`: what events about it say that they come from."""
         settings = self._settings
-        namespace = lease_namespace(given=settings.namespace, pod=settings.pod_namespace)
-        self._events = LeaseEvents(connection, namespace, lease, f"{component}/{self._identity}")
+        self._events = LeaseEvents(connection, self.namespace, lease, f"{component}/{self._identity}")
         self._election = Election(
-            LeaseDoor(connection, namespace, lease, dict(settings.labels)),
+            LeaseDoor(connection, self.namespace, lease, dict(settings.labels)),
             Terms(self._identity, settings.lease_duration, settings.renew_deadline, settings.retry_period),
             self._tenure,
             ElectionMetrics(metrics, lease),

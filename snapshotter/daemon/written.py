@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from snapshotter.kube.errors import AlreadyExists, Conflict
+from snapshotter.kube.errors import AlreadyExists, Conflict, Forbidden
 from snapshotter.kube.objects import Objects
 from snapshotter.kube.patience import persistently
 from snapshotter.runtime.store import Store, Versioned
@@ -79,7 +79,11 @@ class Written(Generic[T]):
             written = await persistently(write)
         except Conflict as error:
             log.debug("object has changed", reason=str(error))
-            await self._refresh(known.key)
+            try:
+                await self._refresh(known.key)
+            except Forbidden as refusal:
+                # The watch tells how it is now, a little later.
+                raise error from refusal
             now = self._store.get(known.key)
             if now is not None and now.metadata.resource_version == known.metadata.resource_version:
                 # It has not: the API server has another reason, and asking at once again would not help.

@@ -18,8 +18,10 @@ from aiolimiter import AsyncLimiter
 from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
-from snapshotter.kube.errors import Unauthorized, Unreachable, api_error
+from snapshotter.kube.attributes import access_of
+from snapshotter.kube.errors import ApiError, Forbidden, Unauthorized, Unreachable, api_error
 from snapshotter.metrics import DaemonMetrics
+from snapshotter.plan.permissions import Access
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,14 @@ def always() -> None:
     """The permit of those who need none."""
 
 
+Refused = Callable[[Access], None]
+"""Told of each request that was refused for want of a permission (403)."""
+
+
+def unheard(_: Access) -> None:
+    """For those who do not ask why something is refused."""
+
+
 class Connection:
     """Requests to one API server."""
 
@@ -71,6 +81,7 @@ class Connection:
         metrics: DaemonMetrics,
         user_agent: str,
         permit: Permit,
+        refused: Refused,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._client = client
@@ -78,6 +89,7 @@ class Connection:
         self._requests = metrics.api_requests
         self._user_agent = user_agent
         self._permit = permit
+        self._refused = refused
 
     async def request(
         self,
@@ -109,8 +121,21 @@ class Connection:
             if response.status == 429 and wait < MOST_WAITS:
                 await asyncio.sleep(_retry_after(response, wait))
                 continue
+            if response.status == 403:
+                raise self._forbidden(access_of(method, path, query), answer, what)
             raise api_error(response.status, answer, what)
         raise api_error(429, b"", what)
+
+    def _forbidden(self, access: Access | None, answer: bytes, what: str) -> ApiError:
+        if access is not None:
+            self._refused(access)
+        # So speak authorizers; admission, which has other reasons, answers 403 as well.
+        if access is None or f"cannot {access.verb} resource ".encode() not in answer:
+            return api_error(403, answer, what)
+        error = api_error(403, answer, f"{what}: permission is missing: {access}")
+        if isinstance(error, Forbidden):
+            error.missing = access
+        return error
 
     async def _exchange(
         self,
@@ -144,7 +169,10 @@ class Connection:
             async with response:
                 self._requests.labels("WATCH", str(response.status)).inc()
                 if response.status >= 300:
-                    error = api_error(response.status, await response.read(), what)
+                    answer = await response.read()
+                    if response.status == 403:
+                        raise self._forbidden(access_of("GET", path, query), answer, what)
+                    error = api_error(response.status, answer, what)
                     if isinstance(error, Unauthorized):
                         await self.refresh_credentials()
                     raise error
@@ -192,11 +220,17 @@ class Connection:
 
 @asynccontextmanager
 async def connect(
-    kubeconfig: Path | None, limits: Limits, metrics: DaemonMetrics, *, user_agent: str, permit: Permit = always
+    kubeconfig: Path | None,
+    limits: Limits,
+    metrics: DaemonMetrics,
+    *,
+    user_agent: str,
+    permit: Permit = always,
+    refused: Refused = unheard,
 ) -> AsyncIterator[Connection]:
     """A connection by a kubeconfig, or by what a pod finds in its cluster. Raises `BadConfiguration`.
 
-    `permit` is asked before each request that changes something.
+    `permit` is asked before each request that changes something; `refused` is told of each 403.
     """
     configuration = await _load(kubeconfig)
     # Watches keep their connections; more requests than this at a time would only wait in the server.
@@ -206,7 +240,7 @@ async def connect(
     except (OSError, ssl.SSLError, ValueError) as error:
         raise BadConfiguration(f"the certificates of {_source(kubeconfig)} are unusable: {error}") from error
     async with client:
-        yield Connection(kubeconfig, client, limits, metrics, user_agent, permit)
+        yield Connection(kubeconfig, client, limits, metrics, user_agent, permit, refused)
 
 
 async def _load(kubeconfig: Path | None) -> Configuration:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
+from snapshotter.plan.permissions import Access
 from snapshotter.runtime.workers import ReconcileError
 
 
@@ -27,7 +28,10 @@ class Unauthorized(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: the role lacks a permission; the message names verb and resource."""
+    """403: the role lacks a permission, or admission refuses; the message says which."""
+
+    missing: Access | None = None
+    """What the role does not give; None: there is another reason, such as the word of admission."""
 
 
 class NotFound(ApiError):

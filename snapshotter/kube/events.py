@@ -11,10 +11,11 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from snapshotter.kube.connection import MERGE_PATCH, Connection
-from snapshotter.kube.errors import ApiError, Conflict, NotFound
+from snapshotter.kube.errors import ApiError, Conflict, Forbidden, NotFound
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.patience import persistently
 from snapshotter.model.meta import NamespacedMeta
+from snapshotter.plan.permissions import EVENT_NAMESPACE, Access
 from snapshotter.plan.status import rfc3339
 
 log = structlog.get_logger(__name__)
@@ -27,8 +28,6 @@ MOST_REMEMBERED = 4096
 """Events that can be counted up; older ones are begun anew."""
 MOST_WAITING = 1000
 """Events that wait to be sent. When the API server is away, later ones are dropped, with a line in the log."""
-NAMESPACE = "default"
-"""Where events about cluster-scoped objects live; those about others live in the object's namespace."""
 
 EventType = Literal["Normal", "Warning"]
 
@@ -52,7 +51,7 @@ class _Event:
 
     @property
     def namespace(self) -> str:
-        return self.involved.get("namespace", NAMESPACE)
+        return self.involved.get("namespace", EVENT_NAMESPACE)
 
 
 @dataclass(slots=True)
@@ -97,6 +96,8 @@ class Events:
         self._component = component
         self._waiting: asyncio.Queue[_Event] = asyncio.Queue(MOST_WAITING)
         self._sent: OrderedDict[tuple[str, str], _Sent] = OrderedDict()
+        self._refusals: set[str] = set()
+        """The verbs that we were refused; told of once, since every event would meet the same."""
 
     def tell(self, kind: Kind[Any], meta: _HasMeta, event_type: EventType, reason: str, message: str) -> None:
         """Say something about an object; said before with this reason, the same event is counted up."""
@@ -122,9 +123,17 @@ class Events:
             try:
                 await self._send(event)
             except ApiError as error:
-                log.warning("event not sent", reason=event.reason, message=event.message, error=str(error))
+                if isinstance(error, Forbidden) and error.missing is not None:
+                    self._tell_refusal(error, error.missing)
+                else:
+                    log.warning("event not sent", reason=event.reason, message=event.message, error=str(error))
             finally:
                 self._waiting.task_done()
+
+    def _tell_refusal(self, error: Forbidden, missing: Access) -> None:
+        tell = log.debug if missing.verb in self._refusals else log.warning
+        tell("events are refused", reason=str(error))
+        self._refusals.add(missing.verb)
 
     async def drain(self) -> None:
         """Return when everything that was told has been sent."""

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from snapshotter.kube.connection import JSON_PATCH, MERGE_PATCH, Connection
-from snapshotter.kube.errors import ApiError, BadRequest, Gone, Malformed, api_error
+from snapshotter.kube.errors import ApiError, BadRequest, Forbidden, Gone, Malformed, api_error
 from snapshotter.kube.kinds import Kind
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.model.meta import key_of
@@ -17,6 +17,7 @@ from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
     Listing,
+    Refused,
     Removed,
     SourceError,
     VersionExpired,
@@ -109,6 +110,8 @@ class Objects(Generic[T]):
                 return await self._list()
         except Gone as error:
             raise VersionExpired(str(error)) from error
+        except Forbidden as error:
+            raise Refused(str(error)) from error
         except ApiError as error:
             raise SourceError(str(error)) from error
 
@@ -147,6 +150,8 @@ class Objects(Generic[T]):
                 raise SourceError(str(error)) from error
             # The CRDs have changed while we ran; the list finds out how to go on.
             raise VersionExpired(str(error)) from error
+        except Forbidden as error:
+            raise Refused(str(error)) from error
         except ApiError as error:
             raise SourceError(str(error)) from error
 

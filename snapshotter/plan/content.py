@@ -138,6 +138,8 @@ def attempted(content: Content, action: Action) -> Attempted:
             return Attempted(f'CreateSnapshot of volume "{content.volume}"', names.CREATION_FAILED)
         case DeleteSnapshot() | Refuse(step=Step.DELETE):
             return Attempted(f'DeleteSnapshot of snapshot "{content.handle}"', names.DELETE_FAILED)
+        case Release():
+            return Attempted("removal of our finalizer", names.DELETE_FAILED)
         case _:
             handle = content.handle or content.imported_handle
             return Attempted(f'check of snapshot "{handle}"', names.CHECK_FAILED)

@@ -135,6 +135,8 @@ def attempted(content: GroupContent, action: Action) -> Attempted:
             return Attempted(
                 f'DeleteVolumeGroupSnapshot of group snapshot "{content.handle}"', names.GROUP_DELETE_FAILED
             )
+        case Release():
+            return Attempted("removal of our finalizer", names.GROUP_DELETE_FAILED)
         case _:
             handle = content.handle or content.imported_handle
             return Attempted(f'check of group snapshot "{handle}"', names.GROUP_CHECK_FAILED)

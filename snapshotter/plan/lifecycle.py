@@ -30,6 +30,8 @@ class Terms:
     capabilities: Capabilities
     naming: Naming
     extra_create_metadata: bool = False
+    classes_unknown: str | None = None
+    """Why the API server does not tell the classes; None: it does."""
 
 
 class Step(StrEnum):
@@ -182,7 +184,8 @@ def begins_to_wait(old: AnyContent, new: AnyContent) -> bool:
 def usable(content: AnyContent, known: AnyClass | None, terms: Terms) -> Mapping[str, str] | Problem:
     """The parameters of the class that a content names; it must be there and be for this driver."""
     if known is None:
-        return Problem(f'{content.keys.snapshot_class} "{content.class_name}" does not exist')
+        why = "does not exist" if terms.classes_unknown is None else f"cannot be read: {terms.classes_unknown}"
+        return Problem(f'{content.keys.snapshot_class} "{content.class_name}" {why}')
     if known.driver != terms.driver:
         return Problem(
             f'{content.keys.snapshot_class} "{known.name}" is for driver "{known.driver}", '

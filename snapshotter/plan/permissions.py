@@ -88,6 +88,17 @@ def questions(table: Iterable[Permission], places: Places) -> Mapping[Access, tu
     return found
 
 
+def question_about(access: Access, asked: Iterable[Access]) -> Access | None:
+    """Of what is asked, the question whose answer tells whether we have an access: by its name, or at large."""
+    wider = (
+        access,
+        Access(access.verb, access.group, access.resource, access.subresource, access.namespace),
+        Access(access.verb, access.group, access.resource, access.subresource),
+    )
+    known = set(asked)
+    return next((question for question in wider if question in known), None)
+
+
 def _accesses(permission: Permission, places: Places) -> list[Access]:
     plain = Access(permission.verb, permission.group, permission.resource, permission.subresource)
     match permission.where:

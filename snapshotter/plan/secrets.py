@@ -96,6 +96,24 @@ def group_snapshotter_secret(
     )
 
 
+_IN_CLASSES = (
+    (names.SNAPSHOTTER_SECRET_NAME, names.SNAPSHOTTER_SECRET_NAMESPACE),
+    (names.LIST_SECRET_NAME, names.LIST_SECRET_NAMESPACE),
+    (names.GROUP_SNAPSHOTTER_SECRET_NAME, names.GROUP_SNAPSHOTTER_SECRET_NAMESPACE),
+    (names.GROUP_GET_SECRET_NAME, names.GROUP_GET_SECRET_NAMESPACE),
+)
+
+
+def named_secrets(parameters: Mapping[str, str]) -> list[SecretRef]:
+    """The Secrets that a class names for any of its calls, as far as it names them without a template."""
+    found = [
+        _secret_from_parameters(parameters, name_key=name_key, namespace_key=namespace_key, tokens={})
+        for name_key, namespace_key in _IN_CLASSES
+        if "$" not in parameters.get(name_key, "") + parameters.get(namespace_key, "")
+    ]
+    return [secret for secret in found if isinstance(secret, SecretRef)]
+
+
 def _secret_from_parameters(
     parameters: Mapping[str, str],
     *,

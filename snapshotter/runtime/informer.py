@@ -58,6 +58,10 @@ class VersionExpired(SourceError):
     """The server does not know any more what happened since the version: list again (410 Gone)."""
 
 
+class Refused(SourceError):
+    """The server does not let us list, or watch; it may do so one day."""
+
+
 class Source(Protocol[T]):
     """Where the objects come from."""
 
@@ -69,7 +73,8 @@ class Source(Protocol[T]):
         """What happens after a version, for a while.
 
         The watch is established when the context is entered, and ends by itself: quietly when its time is up,
-        with `SourceError` when something is wrong, `VersionExpired` among them. It is never silent for long.
+        with `SourceError` when something is wrong, `VersionExpired` and `Refused` among them. It is never silent for
+        long.
         """
         ...
 
@@ -107,8 +112,13 @@ class Informer(Generic[T]):
         self._newest: str | None = None
         self._version: str | None = None
         self._last_contact: float | None = None
+        self._told_refusal = ""
+        self.refusal: str | None = None
+        """Why the server does not let us list the objects, as far as it does not."""
         self.synced = asyncio.Event()
         """Set once the store has been equal to the server's for the first time."""
+        self.answered = asyncio.Event()
+        """Set once the store is filled, or the server has refused to fill it."""
 
     @property
     def what(self) -> str:
@@ -132,6 +142,10 @@ class Informer(Generic[T]):
                 log.info("listing again", what=self._what, reason=str(error))
                 self._version = None
                 await self._pause()
+            except Refused as error:
+                # If it is only the watch that is refused, listing now and then does as well.
+                self._take_refusal(str(error))
+                await self._pause()
             except SourceError as error:
                 log.warning("watch interrupted", what=self._what, reason=str(error))
                 await self._pause()
@@ -142,9 +156,20 @@ class Informer(Generic[T]):
         if self._interruptions > 1:
             await asyncio.sleep(self._backoff.delay(self._interruptions - 1, random.random()))  # noqa: S311
 
+    def _take_refusal(self, reason: str) -> None:
+        if self._version is None:
+            self.refusal = reason
+            self.answered.set()
+        self._version = None
+        self._heard()
+        if reason != self._told_refusal:
+            self._told_refusal = reason
+            log.warning("refused", what=self._what, reason=reason)
+
     async def _list(self) -> str:
         listing = await self._source.list_all()
         self._heard()
+        self.refusal = None
         # A server that went back in time was restored from a backup: what we know is worth nothing then.
         restored = self._newest is not None and is_older(listing.version, self._newest)
         gone = self._store.keys() - {item.key for item in listing.objects}
@@ -161,6 +186,7 @@ class Informer(Generic[T]):
         if not self.synced.is_set():
             log.info("store filled", what=self._what, objects=len(listing.objects))
             self.synced.set()
+            self.answered.set()
         return listing.version
 
     async def _watch(self, version: str) -> None:
@@ -168,6 +194,7 @@ class Informer(Generic[T]):
         try:
             async with self._source.watch(version) as events:
                 self._heard()
+                self._told_refusal = ""
                 async for event in events:
                     self._heard()
                     self._version = self._newest = self._advanced_to(event)

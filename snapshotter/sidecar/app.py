@@ -12,11 +12,14 @@ from snapshotter import logs
 from snapshotter.csi.channel import BadAddress
 from snapshotter.csi.driver import Driver, open_driver
 from snapshotter.daemon.leadership import ElectedLeadership, Leadership
-from snapshotter.daemon.running import CannotRun, Shutdown, run_until_stopped
+from snapshotter.daemon.permissions import Permissions
+from snapshotter.daemon.running import CannotRun, Shutdown, beside, run_until_stopped
+from snapshotter.kube.access import AccessReviews
 from snapshotter.kube.connection import BadConfiguration, Connection, Limits, Permit, always, connect
 from snapshotter.kube.leases import lease_name
 from snapshotter.metrics import Metrics
 from snapshotter.model.snapshot import CsiError
+from snapshotter.plan.permissions import sidecar as table
 from snapshotter.settings import SidecarSettings, host_and_port
 from snapshotter.sidecar.health import Health
 from snapshotter.sidecar.sidecar import Sidecar
@@ -47,14 +50,23 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
     """Everything that the sidecar stands on, in the order in which it can be had."""
     metrics = Metrics(CollectorRegistry())
     health = Health()
+    permissions = Permissions(
+        table(groups=settings.features.group_snapshots, election=settings.election.enabled), metrics
+    )
+    health.need(permissions.trouble)
     leadership = _leadership(settings)
     try:
         async with AsyncExitStack() as stack:
             if settings.web.address:
                 await stack.enter_async_context(_web(settings, metrics, health, leadership))
             connection = await stack.enter_async_context(
-                _connection(settings, metrics, _limits(settings), leadership.require)
+                _connection(settings, metrics, permissions, _limits(settings), leadership.require)
             )
+            # The lease, and questions about ourselves, wait for nobody and need not be the leader's.
+            own_connection = await stack.enter_async_context(
+                _connection(settings, metrics, permissions, Limits(), always)
+            )
+            await stack.enter_async_context(beside(permissions.run(AccessReviews(own_connection)), "permissions"))
             driver = await stack.enter_async_context(
                 open_driver(
                     settings.driver.csi_address,
@@ -68,10 +80,12 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
             health.expect(driver)
             await _meet(driver)
             if isinstance(leadership, ElectedLeadership):
-                own_connection = await stack.enter_async_context(_connection(settings, metrics, Limits(), always))
                 name = driver.identity.name
                 leadership.stand(lease_name(name), f"external-snapshotter-leader-{name}", own_connection, metrics)
-            yield Sidecar(settings, metrics, health, connection, driver, leadership)
+                permissions.expect_lease(leadership.namespace, lease_name(name))
+            sidecar = Sidecar(settings, metrics, health, connection, driver, leadership)
+            permissions.expect_secrets(sidecar.secrets_in_use)
+            yield sidecar
     except BadConfiguration as error:
         raise CannotRun(str(error)) from error
     except BadAddress as error:
@@ -109,7 +123,7 @@ def _limits(settings: SidecarSettings) -> Limits:
 
 
 def _connection(
-    settings: SidecarSettings, metrics: Metrics, limits: Limits, permit: Permit
+    settings: SidecarSettings, metrics: Metrics, permissions: Permissions, limits: Limits, permit: Permit
 ) -> AbstractAsyncContextManager[Connection]:
     return connect(
         Path(settings.kube.kubeconfig) if settings.kube.kubeconfig else None,
@@ -117,6 +131,7 @@ def _connection(
         metrics,
         user_agent=f"csi-snapshotter/{version('snapshotter')}",
         permit=permit,
+        refused=permissions.refused,
     )
 
 

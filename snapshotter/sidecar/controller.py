@@ -7,14 +7,14 @@ What differs between the kinds is their plan and the calls to the driver, in `co
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, assert_never
 
 import structlog
 
 from snapshotter.csi.driver import Driver
 from snapshotter.daemon.written import Superseded
-from snapshotter.kube.errors import ApiError, NotFound
+from snapshotter.kube.errors import ApiError, Forbidden, NotFound
 from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.secrets import NO_CREDENTIALS, Credentials, Secrets
@@ -35,7 +35,7 @@ from snapshotter.plan.lifecycle import (
     WithoutDriver,
     waits_for_controller,
 )
-from snapshotter.plan.secrets import SecretRef
+from snapshotter.plan.secrets import SecretRef, named_secrets, secret_from_annotations
 from snapshotter.plan.status import StatusPatch
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workers import ReconcileError, Requeue
@@ -96,7 +96,9 @@ class Controller(ABC, Generic[C, K, A]):
         classes: Store[K],
         contents: Contents[C],
         surroundings: Surroundings,
+        classes_unknown: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`classes_unknown` tells why the API server does not tell the classes, if it does not."""
         self._kind = kind
         self._plan = plan
         self._store = store
@@ -107,7 +109,18 @@ class Controller(ABC, Generic[C, K, A]):
         self._events = surroundings.events
         self._told_blockers: dict[str, _Told] = {}
         self._missed_driver: set[str] = set()
-        self.terms = terms
+        self._terms = terms
+        self._classes_unknown = classes_unknown
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for every content at the moment."""
+        reason = self._classes_unknown()
+        return self._terms if reason is None else replace(self._terms, classes_unknown=reason)
+
+    @terms.setter
+    def terms(self, terms: Terms) -> None:
+        self._terms = terms
 
     @abstractmethod
     async def _act(self, content: C, action: A) -> None:
@@ -145,6 +158,18 @@ class Controller(ABC, Generic[C, K, A]):
         content = self._store.get(name)
         return Lane.WRITE if content is None else self._plan.lane(content, self.action(content))
 
+    def secrets_in_use(self) -> set[SecretRef]:
+        """The Secrets that have to be read, as far as is known: for classes, for what is to be done, for deletions."""
+        classes = (known for known in self._classes if known.driver == self._terms.driver)
+        used = {secret for known in classes for secret in named_secrets(known.parameters)}
+        for content in self._store:
+            if not content.ready and (secret := self._plan.secret_of(self.action(content))) is not None:
+                used.add(secret)
+            if content.spec.deletion_policy == "Delete":
+                annotated = secret_from_annotations(content)
+                used |= {annotated} if isinstance(annotated, SecretRef) else set()
+        return used
+
     def forget(self, content: C) -> None:
         """The content is gone."""
         self._contents.close_cut(content)
@@ -175,6 +200,9 @@ class Controller(ABC, Generic[C, K, A]):
             return await self._failed(content, action, str(error), retry, tell=at_once)
         except Unusable as error:
             return await self._failed(content, action, str(error), retry, tell=not error.passing or retry.number > 1)
+        except Forbidden as error:
+            # No passing trouble: somebody has to change the role, or what else has refused it.
+            return await self._failed(content, action, str(error), retry, tell=True)
         except ApiError:
             if self._planned_otherwise(name, action):
                 return Requeue.NOW

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from snapshotter.kube.discovery import served_versions
 from snapshotter.kube.errors import ApiError, Forbidden, NotFound
 from snapshotter.kube.kinds import group_class, group_content
 from snapshotter.names import GROUP_SNAPSHOT_GROUP, GROUP_SNAPSHOT_VERSIONS
+from snapshotter.plan.secrets import SecretRef
 from snapshotter.sidecar.part import Part
 
 log = structlog.get_logger(__name__)
@@ -63,9 +65,10 @@ class Groups:
         return version
 
     async def _try_to_list(self, version: str) -> None:
-        """Raise `ApiError` if what is served cannot be listed."""
-        for kind in (group_content(version), group_class(version)):
-            await self._connection.request("GET", kind.path, query={"limit": "1"})
+        """Raise `ApiError` if what is served cannot be listed. Not everything that is done needs a class."""
+        await self._connection.request("GET", group_content(version).path, query={"limit": "1"})
+        with suppress(Forbidden):
+            await self._connection.request("GET", group_class(version).path, query={"limit": "1"})
 
     async def _pause(self) -> None:
         try:
@@ -85,6 +88,10 @@ class Groups:
         self._closed.set()
         if self._part is not None:
             self._part.close()
+
+    def secrets_in_use(self) -> set[SecretRef]:
+        """The Secrets that have to be read, as far as is known."""
+        return set() if self._part is None else self._part.secrets_in_use()
 
     def driver_returned(self) -> None:
         """The driver is back, perhaps with other capabilities."""

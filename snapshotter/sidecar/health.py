@@ -26,15 +26,25 @@ class Health:
         self._driver: Driver | None = None
         self._informers: dict[Informer[Any], float] = {}
         """With the time on the loop's clock from which on the API server should be heard of."""
+        self._optional: set[Informer[Any]] = set()
+        self._missing: Callable[[], list[str]] = list
 
     def expect(self, driver: Driver) -> None:
         self._driver = driver
 
-    def watch(self, informer: Informer[Any]) -> None:
+    def need(self, missing: Callable[[], list[str]]) -> None:
+        """Ask this for permissions that are missing and without which there is no work."""
+        self._missing = missing
+
+    def watch(self, informer: Informer[Any], *, optional: bool = False) -> None:
+        """Look at an informer; one that is optional may be refused its objects."""
         self._informers[informer] = asyncio.get_running_loop().time()
+        if optional:
+            self._optional.add(informer)
 
     def unwatch(self, informer: Informer[Any]) -> None:
         del self._informers[informer]
+        self._optional.discard(informer)
 
     def alive(self) -> list[str]:
         """What a restart of the process might mend."""
@@ -46,8 +56,10 @@ class Health:
 
     def ready(self) -> list[str]:
         """Why no work is done at the moment."""
-        problems = [
-            f"{informer.what} have not been listed yet" for informer in self._informers if not informer.synced.is_set()
+        problems = self._missing() + [
+            f"{informer.what} have not been listed yet"
+            for informer in self._informers
+            if not informer.synced.is_set() and not (informer in self._optional and informer.refusal is not None)
         ]
         if self._driver is None or not self._informers:
             problems.append("the start is not complete")

@@ -14,6 +14,7 @@ from snapshotter.kube.objects import Objects
 from snapshotter.metrics import Metrics, QueueMetrics
 from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.plan.lifecycle import Lane, Plan, Terms
+from snapshotter.plan.secrets import SecretRef
 from snapshotter.runtime.informer import Informer
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workers import Workers
@@ -54,11 +55,14 @@ class Part(Generic[C, K, A]):
         leadership: Leadership,
         label_selector: str | None,
         queue_name: str,
+        optional: bool = False,
     ) -> None:
+        """`optional`: the sidecar is ready also if the API server does not let us read objects of this kind."""
         driver = terms().driver
         self._terms = terms
         self._health = health
         self._leadership = leadership
+        self._optional = optional
         self._closed = asyncio.Event()
         self._resync_period = kube.resync_period
         self._workers_per_lane = work.worker_threads
@@ -80,6 +84,7 @@ class Part(Generic[C, K, A]):
             classes=classes,
             contents=Contents(objects, store),
             surroundings=surroundings,
+            classes_unknown=self._classes_unknown,
         )
         self._queue = WorkQueue(
             Lane,
@@ -102,7 +107,7 @@ class Part(Generic[C, K, A]):
         """Keep up with the API server and work, until closed."""
         informers = (self._classes, self._contents)
         for informer in informers:
-            self._health.watch(informer)
+            self._health.watch(informer, optional=self._optional)
         try:
             with self._exposed():
                 await self._work()
@@ -134,13 +139,21 @@ class Part(Generic[C, K, A]):
 
     async def _follow_contents(self) -> None:
         # Only when the classes are known can be told what is to be done for a content.
-        await self._classes.synced.wait()
+        await self._classes.answered.wait()
         await self._contents.run()
+
+    def _classes_unknown(self) -> str | None:
+        """Why no class is known. Classes that were known once are still gone by when reading them is refused."""
+        return None if self._classes.synced.is_set() else self._classes.refusal
 
     def close(self) -> None:
         """Take nothing new in hand."""
         self._closed.set()
         self._queue.close()
+
+    def secrets_in_use(self) -> set[SecretRef]:
+        """The Secrets that have to be read, as far as is known."""
+        return self._controller.secrets_in_use()
 
     def driver_returned(self) -> None:
         """The driver is back, perhaps with other capabilities."""

@@ -15,10 +15,11 @@ from snapshotter.kube.secrets import Secrets
 from snapshotter.metrics import Metrics
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
 from snapshotter.model.lifecycle import AnyClass, AnyContent
-from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE, MANAGED_BY
+from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE, GROUP_SNAPSHOT_GROUP, MANAGED_BY
 from snapshotter.plan import content
 from snapshotter.plan import group_content as groups_plan
 from snapshotter.plan.lifecycle import Naming, Plan, Terms
+from snapshotter.plan.secrets import SecretRef
 from snapshotter.runtime.lag import measure_lag
 from snapshotter.settings import NodeSettings, SidecarSettings
 from snapshotter.sidecar.content import ContentController
@@ -98,6 +99,7 @@ class Sidecar:
             leadership=self._leadership,
             label_selector=_selector(self._settings.node),
             queue_name=queue_name,
+            optional=kind.group == GROUP_SNAPSHOT_GROUP,
         )
 
     async def work(self, end: Callable[[], Awaitable[object]]) -> None:
@@ -124,6 +126,11 @@ class Sidecar:
             for task in background:
                 task.cancel()
         await self._leadership.give_up()
+
+    def secrets_in_use(self) -> set[SecretRef]:
+        """The Secrets that have to be read, as far as is known."""
+        of_groups = set() if self._groups is None else self._groups.secrets_in_use()
+        return self._singles.secrets_in_use() | of_groups
 
     async def _finish(self, work: set["asyncio.Task[None]"]) -> None:
         working = self._leadership.won.is_set()

@@ -123,3 +123,26 @@ async def test_telling_never_waits(connected: Connect) -> None:
         events = Events(connection, "c")
         for number in range(5000):
             events.tell(CONTENT, ONE, "Warning", "Reason", str(number))
+
+
+async def test_that_events_are_refused_is_said_once_and_nobody_waits(
+    server: ApiServer, connected: Connect, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refusal = 'events is forbidden: User "me" cannot {} resource "events" in API group "" in the namespace "default"'
+    fault = server.faults.set(Fault(match="POST .*/events", error=403, message=refusal.format("create")))
+    async with connected() as connection, sending(connection) as events:
+        for _ in range(3):
+            events.tell(CONTENT, ONE, "Warning", "Reason", "a text")
+            events.tell(CONTENT, TWO, "Warning", "Reason", "a text")
+        await events.drain()
+        server.faults.lift(fault)
+        # Counting up is refused: the event stands as it was told first.
+        server.faults.set(Fault(match="PATCH .*/events", error=403, message=refusal.format("patch")))
+        for _ in range(3):
+            events.tell(CONTENT, ONE, "Warning", "Reason", "another text")
+    (event,) = server.list("events")
+    assert (event["count"], event["message"]) == (1, "another text")
+    told = [line for line in capfd.readouterr().out.splitlines() if "events are refused" in line and "warning" in line]
+    assert len(told) == 2
+    assert "POST" in told[0]
+    assert "PATCH" in told[1]

@@ -3,7 +3,7 @@
 The laws that hold for group contents as well are in `test_lifecycle`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -49,6 +49,7 @@ HALF = {names.DELETION_SECRET_NAME: "secret-1"}
 LIST_SECRET = {names.LIST_SECRET_NAME: "secret-1", names.LIST_SECRET_NAMESPACE: "ns-1"}
 
 NO_CLASS_NAME = "spec.volumeSnapshotClassName is not set, and creating needs a class"
+UNKNOWN_CLASS = 'VolumeSnapshotClass "class-1" cannot be read: list: not allowed'
 MISSING_CLASS = 'VolumeSnapshotClass "class-1" does not exist'
 FOREIGN_CLASS = f'VolumeSnapshotClass "class-1" is for driver "other.example.com", this content for "{DRIVER}"'
 INCOMPLETE = (
@@ -114,6 +115,12 @@ CREATING = {
     ),
     "a class that does not exist is named, and the content not ignored (cases 10, 75)": Case(
         content(), Refuse(Step.CREATE, MISSING_CLASS), None
+    ),
+    "that the classes cannot be read is not said to be the class's fault": Case(
+        content(), Refuse(Step.CREATE, UNKNOWN_CLASS), None, replace(TERMS, classes_unknown="list: not allowed")
+    ),
+    "a class that was read once is used, whatever has become of the right to read it": Case(
+        content(), CREATE, terms=replace(TERMS, classes_unknown="list: not allowed")
     ),
     "a content to be cut needs a class (case 11)": Case(content(class_name=None), Refuse(Step.CREATE, NO_CLASS_NAME)),
     "an empty class name is none": Case(content(class_name=""), Refuse(Step.CREATE, NO_CLASS_NAME)),

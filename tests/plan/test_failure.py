@@ -10,7 +10,7 @@ from snapshotter.model.snapshot import OUTCOME_UNKNOWN, BadAnswer, Code, CsiErro
 from snapshotter.plan import group_content as groups
 from snapshotter.plan.content import Action, CheckSnapshot, CreateSnapshot, DeleteSnapshot, TrustSnapshot, attempted
 from snapshotter.plan.failure import LONGEST_CAUSE, is_worth_telling, message, one_line
-from snapshotter.plan.lifecycle import Attempted, Refuse, Step
+from snapshotter.plan.lifecycle import Attempted, Refuse, Release, Step
 from tests.factories import content, group_content
 from tests.plan.kinds import Kind, of_both_kinds
 
@@ -81,6 +81,7 @@ ATTEMPTED: dict[str, tuple[Content, Action, str, str]] = {
         'DeleteSnapshot of snapshot "snap-1"',
         names.DELETE_FAILED,
     ),
+    "letting go may be refused": (CUT, Release(), "removal of our finalizer", names.DELETE_FAILED),
 }
 
 

@@ -585,6 +585,11 @@ ATTEMPTS: dict[str, tuple[GroupContent, Action, Attempted]] = {
         Refuse(Step.DELETE, "no"),
         Attempted('DeleteVolumeGroupSnapshot of group snapshot "group-1"', "GroupSnapshotDeleteError"),
     ),
+    "the end of one that was deleted": (
+        CUT,
+        Release(),
+        Attempted("removal of our finalizer", "GroupSnapshotDeleteError"),
+    ),
 }
 
 

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from snapshotter.names import GROUP_SNAPSHOT_GROUP, SNAPSHOT_GROUP
 from snapshotter.plan import permissions
-from snapshotter.plan.permissions import Access, Permission, Places, Where, questions
+from snapshotter.plan.permissions import Access, Permission, Places, Where, question_about, questions
 from snapshotter.plan.secrets import SecretRef
 
 Rule = tuple[str, str, str]
@@ -188,3 +190,36 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "access"), TEXTS.items(), ids=TEXTS.keys())
 def test_an_access_reads_as_a_role_names_it(text: str, access: Access) -> None:
     assert str(access) == text
+
+
+CONTENTS = Access("patch", "example.com", "things")
+ABOUT = {
+    "an object is asked about at large": (replace(CONTENTS, name="one"), CONTENTS),
+    "so is an object in a namespace": (replace(CONTENTS, namespace="a", name="one"), CONTENTS),
+    "a namespace is asked about if that is what is needed": (
+        Access("create", "", "events", namespace="a"),
+        Access("create", "", "events", namespace="a"),
+    ),
+    "an object of it as well": (
+        Access("create", "", "events", namespace="a", name="one"),
+        Access("create", "", "events", namespace="a"),
+    ),
+    "a Secret is asked about by its name": (
+        Access("get", "", "secrets", namespace="a", name="one"),
+        Access("get", "", "secrets", namespace="a", name="one"),
+    ),
+    "another Secret is not": (Access("get", "", "secrets", namespace="a", name="two"), None),
+    "nor another verb": (replace(CONTENTS, verb="get"), None),
+    "nor a subresource": (replace(CONTENTS, subresource="status"), None),
+    "nor another group": (replace(CONTENTS, group=""), None),
+}
+ASKED = (
+    CONTENTS,
+    Access("create", "", "events", namespace="a"),
+    Access("get", "", "secrets", namespace="a", name="one"),
+)
+
+
+@pytest.mark.parametrize(("access", "expected"), ABOUT.values(), ids=ABOUT.keys())
+def test_what_was_refused_is_known_by_a_question(access: Access, expected: Access | None) -> None:
+    assert question_about(access, ASKED) == expected

@@ -13,6 +13,7 @@ from snapshotter.plan.secrets import (
     expand,
     group_get_secret,
     list_secret,
+    named_secrets,
     secret_from_annotations,
 )
 from tests.factories import content, group_content
@@ -269,3 +270,36 @@ def test_text_without_a_dollar_stays_as_it_is(template: str) -> None:
 @given(templates, templates)
 def test_a_class_with_any_text_in_it_is_answered(name: str, namespace: str) -> None:
     assert isinstance(list_secret(in_class(name, namespace), CONTENT), SecretRef | Problem)
+
+
+NAMED = {
+    "a class without Secrets names none": ({"pool": "fast"}, []),
+    "each pair names one": (
+        {
+            names.SNAPSHOTTER_SECRET_NAME: "cut",
+            names.SNAPSHOTTER_SECRET_NAMESPACE: "a",
+            names.LIST_SECRET_NAME: "look",
+            names.LIST_SECRET_NAMESPACE: "b",
+            names.GROUP_SNAPSHOTTER_SECRET_NAME: "cut",
+            names.GROUP_SNAPSHOTTER_SECRET_NAMESPACE: "c",
+            names.GROUP_GET_SECRET_NAME: "look",
+            names.GROUP_GET_SECRET_NAMESPACE: "d",
+        },
+        [SecretRef("a", "cut"), SecretRef("b", "look"), SecretRef("c", "cut"), SecretRef("d", "look")],
+    ),
+    "a template names none before it is known for what": (
+        {names.LIST_SECRET_NAME: "${volumesnapshotcontent.name}", names.LIST_SECRET_NAMESPACE: "b"},
+        [],
+    ),
+    "so does one for the namespace": (
+        {names.LIST_SECRET_NAME: "look", names.LIST_SECRET_NAMESPACE: "${volumesnapshot.namespace}"},
+        [],
+    ),
+    "half a pair names none": ({names.LIST_SECRET_NAME: "look"}, []),
+    "an impossible name is none": ({names.LIST_SECRET_NAME: "LOOK", names.LIST_SECRET_NAMESPACE: "b"}, []),
+}
+
+
+@pytest.mark.parametrize(("parameters", "expected"), NAMED.values(), ids=NAMED.keys())
+def test_the_secrets_that_a_class_names_outright(parameters: dict[str, str], expected: list[SecretRef]) -> None:
+    assert named_secrets(parameters) == expected

@@ -12,6 +12,7 @@ from snapshotter.runtime.informer import (
     Changed,
     Informer,
     Listing,
+    Refused,
     Removed,
     SourceError,
     VersionExpired,
@@ -379,3 +380,52 @@ async def test_an_informer_ends_when_it_is_cancelled() -> None:
     task.cancel()
     await asyncio.wait({task}, timeout=1)
     assert task.cancelled()
+
+
+NOT_ALLOWED = Refused("list: not allowed")
+
+
+def refusal(world: Watching) -> str | None:
+    return world.informer.refusal
+
+
+async def test_while_a_list_is_refused_nothing_is_known_and_the_refusal_is() -> None:
+    async with watching([NOT_ALLOWED]) as world:
+        assert world.informer.answered.is_set()
+        assert not world.informer.synced.is_set()
+        assert refusal(world) == "list: not allowed"
+        await asyncio.sleep(300)
+        # The server was heard of: a restart would not help.
+        age = world.informer.seconds_since_contact()
+        assert age is not None
+        assert age < 10.1
+        assert len(world.source.listed_at) < 60
+        world.source.recover(listing(3, A1), [FOR_EVER])
+        await asyncio.sleep(11)
+        assert refusal(world) is None
+        assert world.objects() == {A1}
+
+
+async def test_where_only_the_watch_is_refused_it_is_listed_again_and_again() -> None:
+    watches = [[Refused("watch: not allowed")]]
+    lists = [listing(3, A1), listing(6, A1, B6), listing(7, A7)]
+    async with watching(lists, watches) as world:
+        assert world.informer.synced.is_set()
+        assert world.informer.refusal is None
+        await asyncio.sleep(30)
+        assert world.told == [(None, A1), (None, B6), (A1, A7), (B6, None)]
+        pauses = [later - earlier for earlier, later in pairwise(world.source.listed_at)]
+        assert max(pauses) == pytest.approx(10)
+        world.source.recover(listing(7, A7), [FOR_EVER])
+        await asyncio.sleep(11)
+        count = len(world.source.listed_at)
+        await asyncio.sleep(100)
+        assert len(world.source.listed_at) == count
+
+
+async def test_what_was_listed_stays_known_when_the_right_to_list_goes() -> None:
+    async with watching([listing(3, A1), NOT_ALLOWED], [[Silence(30), Refused("watch: not allowed")]]) as world:
+        await asyncio.sleep(60)
+        assert world.informer.refusal == "list: not allowed"
+        assert world.informer.synced.is_set()
+        assert world.objects() == {A1}

@@ -45,6 +45,7 @@ OURS = {
     "snapshotter_malformed_objects",
     "snapshotter_next_retry_seconds",
     "snapshotter_oldest_deleting_seconds",
+    "snapshotter_permission_missing",
     "snapshotter_oldest_unready_seconds",
     "snapshotter_watch_age_seconds",
 }
@@ -63,6 +64,7 @@ async def test_the_page_has_upstreams_names_and_ours_and_no_others(world: World)
     async with world.sidecar() as sidecar:
         await world.make_content("one")
         await world.until(lambda: world.ready("one"))
+        await world.until(lambda: samples(sidecar).get("snapshotter_permission_missing"))
         assert samples(sidecar).keys() == UPSTREAM | OURS
 
 
@@ -71,6 +73,7 @@ async def test_the_number_of_series_does_not_grow_with_the_number_of_objects(wor
         world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="broken in way {n}", times=1))
         await world.make_content("first")
         await world.until(lambda: world.ready("first"))
+        await world.until(lambda: samples(sidecar).get("snapshotter_permission_missing"))
         before = sum(len(family) for family in samples(sidecar).values())
         for number in range(30):
             await world.make_content(f"c{number}")
