@@ -11,23 +11,34 @@ import uvloop
 
 from snapshotter.cli.flags import parse
 from snapshotter.daemon.running import CannotRun
-from snapshotter.settings import SidecarSettings
-from snapshotter.sidecar import app as sidecar
+from snapshotter.settings import Mistake, SidecarSettings, WebhookSettings
 
 log = structlog.get_logger(__name__)
 
 
 def csi_snapshotter(arguments: Sequence[str]) -> int:
     """Run the sidecar; gives its exit code."""
+    # Each program loads what it needs: the webhook needs neither gRPC nor the API server's client.
+    from snapshotter.sidecar import app  # noqa: PLC0415
+
     program = "csi-snapshotter"
     settings = parse(program, SidecarSettings, arguments, os.environ)
-    if mistakes := settings.mistakes():
+    return _run(program, settings.mistakes(), lambda: app.run(settings))
+
+
+def snapshot_conversion_webhook(arguments: Sequence[str]) -> int:
+    """Run the webhook; gives its exit code."""
+    from snapshotter.webhook import app  # noqa: PLC0415
+
+    program = "snapshot-conversion-webhook"
+    settings = parse(program, WebhookSettings, arguments, os.environ)
+    return _run(program, settings.mistakes(), lambda: app.run(settings))
+
+
+def _run(program: str, mistakes: Sequence[Mistake], start: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    if mistakes:
         _complain(program, "; ".join(mistake.text for mistake in mistakes))
         return mistakes[0].exit_code
-    return _run(program, lambda: sidecar.run(settings))
-
-
-def _run(program: str, start: Callable[[], Coroutine[Any, Any, None]]) -> int:
     # What gRPC has to say below an error is about its own doings.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:

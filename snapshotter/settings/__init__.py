@@ -22,10 +22,13 @@ from snapshotter.settings.topics import (
     WebSettings,
     host_and_port,
 )
+from snapshotter.settings.webhook import AdmissionSettings, EndSettings, TlsSettings, WebhookSettings
 
 __all__ = [
+    "AdmissionSettings",
     "DriverSettings",
     "ElectionSettings",
+    "EndSettings",
     "FeatureSettings",
     "GroupSettings",
     "IgnoredSettings",
@@ -36,7 +39,9 @@ __all__ = [
     "SidecarSettings",
     "SidecarWebSettings",
     "SnapshotSettings",
+    "TlsSettings",
     "WebSettings",
+    "WebhookSettings",
     "WorkSettings",
     "host_and_port",
 ]
