@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.manifests.rendering import kustomize
+
 # gRPC would tell of each connection that a test breaks.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
@@ -18,11 +20,23 @@ asyncio.set_event_loop(None)
 Promtool = Callable[..., subprocess.CompletedProcess[str]]
 
 
+ABSENT: dict[str, tuple[Callable[[], bool], str]] = {
+    "promtool": (lambda: shutil.which("promtool") is None, "there is no promtool on the path"),
+    "kubectl": (lambda: shutil.which("kubectl") is None, "there is no kubectl on the path"),
+    "kustomize": (
+        lambda: kustomize() is None,
+        "there is neither a kubectl with kustomize 5 nor kustomize on the path",
+    ),
+}
+"""Markers of tests that need a command which Python cannot bring, and when they are passed over."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if shutil.which("promtool") is None:
-        for item in items:
-            if item.get_closest_marker("promtool"):
-                item.add_marker(pytest.mark.skip(reason="there is no promtool on the path"))
+    for marker, (is_absent, reason) in ABSENT.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and is_absent():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +207,3 @@ class Server:
     real: bool
     forget_history: Callable[[], Awaitable[None]] = field(repr=False)
     """Compact: versions from before are too old to watch from."""
-
-
-def kubectl_is_missing() -> bool:
-    return shutil.which("kubectl") is None

@@ -19,17 +19,11 @@ import pytest_asyncio
 
 from snapshotter.testing.apiserver import ApiServer
 from tests.contract import kube
-from tests.contract.client import Client, Kubectl, Server, kubectl_is_missing
+from tests.contract.client import Client, Kubectl, Server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kube", action="store_true", help="test a real kube-apiserver instead of the stand-in")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("kubectl") and kubectl_is_missing():
-            item.add_marker(pytest.mark.skip(reason="there is no kubectl on the path"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
