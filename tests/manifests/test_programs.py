@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from snapshotter.cli.flags import parse
 from snapshotter.plan import permissions
-from snapshotter.settings import SidecarSettings, host_and_port
+from snapshotter.settings import SidecarSettings, WebhookSettings, host_and_port
 from snapshotter.settings.topics import HEALTH_PATHS
 from snapshotter.testing.driver.__main__ import parser as driver_parser
+from snapshotter.webhook.app import ADMISSION_PATHS
 from tests.manifests.rendering import (
     MANIFESTS,
     Container,
@@ -51,18 +53,8 @@ FLAGS: dict[str, set[str]] = {
         "feature-gates",
         *LOGGING,
     },
-    "snapshot-conversion-webhook": {
-        "tls-cert-file",
-        "tls-private-key-file",
-        "port",
-        "http-endpoint",
-        "metrics-path",
-        "enable-default-class-admission",
-        "kubeconfig",
-        *LOGGING,
-    },
 }
-"""Flags of the programs whose settings are not there to be asked."""
+"""Flags of the program whose settings are not there to be asked."""
 
 
 def given_flags(container: Container) -> dict[str, str]:
@@ -80,19 +72,32 @@ def sidecar_settings(container: Container) -> SidecarSettings:
     return parse("csi-snapshotter", SidecarSettings, container.arguments, container.environment)
 
 
-@pytest.mark.parametrize("directory", ["csi-snapshotter", "csi-snapshotter/node-deployment"])
-def test_the_sidecar_takes_its_flags(directory: str, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = sidecar_settings(CONTAINERS[f"{directory}: csi-snapshotter"][1])
-    assert settings.mistakes() == []
+def webhook_settings(container: Container) -> WebhookSettings:
+    return parse("snapshot-conversion-webhook", WebhookSettings, container.arguments, container.environment)
+
+
+SETTINGS: dict[str, Callable[[Container], SidecarSettings | WebhookSettings]] = {
+    "csi-snapshotter": sidecar_settings,
+    "snapshot-conversion-webhook": webhook_settings,
+}
+
+
+@pytest.mark.parametrize("container", [each for _, each in PROGRAMS.values()], ids=PROGRAMS.keys())
+def test_a_program_takes_its_flags(container: Container, capsys: pytest.CaptureFixture[str]) -> None:
+    if container.program in FLAGS:
+        assert given_flags(container).keys() <= FLAGS[container.program]
+        return
+    assert SETTINGS[container.program](container).mistakes() == []
     # No flag is deprecated.
     assert capsys.readouterr().err == ""
 
 
-def test_a_flag_that_the_sidecar_lacks_would_be_seen() -> None:
-    container = CONTAINERS["csi-snapshotter: csi-snapshotter"][1]
+@pytest.mark.parametrize("program", SETTINGS)
+def test_a_flag_that_a_program_lacks_would_be_seen(program: str) -> None:
+    (container, *_) = [each for _, each in PROGRAMS.values() if each.program == program]
     wrong = Container(container.object | {"args": [*container.object["args"], "--leader-elections=true"]})
     with pytest.raises(SystemExit):
-        sidecar_settings(wrong)
+        SETTINGS[program](wrong)
 
 
 def test_one_replica_of_the_sidecar_works_at_a_time_and_one_on_each_node() -> None:
@@ -104,11 +109,14 @@ def test_one_replica_of_the_sidecar_works_at_a_time_and_one_on_each_node() -> No
     assert on_nodes.node.name == "spec.nodeName"
 
 
-def test_the_pods_of_the_sidecar_live_longer_than_the_work_in_hand() -> None:
+def test_pods_live_longer_than_the_work_in_hand() -> None:
     for directory in ("csi-snapshotter", "csi-snapshotter/node-deployment"):
         workload, container = CONTAINERS[f"{directory}: csi-snapshotter"]
         grace = sidecar_settings(container).work.shutdown_grace
         assert grace < workload.pod["terminationGracePeriodSeconds"]
+    workload, container = CONTAINERS["webhook: snapshot-conversion-webhook"]
+    end = webhook_settings(container).end
+    assert end.delay + end.grace < workload.pod["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize("directory", ["csi-snapshotter", "csi-snapshotter/node-deployment"])
@@ -121,12 +129,6 @@ def test_the_driver_takes_its_options_and_meets_the_sidecar_at_a_socket(director
     for place in (options.socket, options.state):
         mounts = [Path(each["mountPath"]) for each in container.object["volumeMounts"]]
         assert any(place.is_relative_to(mount) for mount in mounts)
-
-
-@pytest.mark.parametrize("name", ["snapshot-controller: snapshot-controller", "webhook: snapshot-conversion-webhook"])
-def test_flags_are_those_of_the_program(name: str) -> None:
-    container = CONTAINERS[name][1]
-    assert given_flags(container).keys() <= FLAGS[container.program]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -186,9 +188,9 @@ def test_the_webhook_finds_its_certificate_in_the_secret() -> None:
     # A single file would stay as it was when the pod began.
     assert "subPath" not in mount
     assert mount["readOnly"]
-    flags = given_flags(container)
-    assert flags["tls-cert-file"] == f"{mount['mountPath']}/tls.crt"
-    assert flags["tls-private-key-file"] == f"{mount['mountPath']}/tls.key"
+    tls = webhook_settings(container).tls
+    assert tls.certificate_file == f"{mount['mountPath']}/tls.crt"
+    assert tls.key_file == f"{mount['mountPath']}/tls.key"
     assert volume["secret"] == {"secretName": "snapshot-conversion-webhook-secret", "defaultMode": 0o440}
     certificates = of_kind(written("webhook/cert-manager"), "Certificate")
     assert volume["secret"]["secretName"] in {each["spec"]["secretName"] for each in certificates}
@@ -201,7 +203,7 @@ def test_the_check_of_default_classes_is_asked_for_where_it_is_served() -> None:
     assert webhook["clientConfig"]["service"] == {
         "name": service["metadata"]["name"],
         "namespace": service["metadata"]["namespace"],
-        "path": "/validate-default-class",
+        "path": ADMISSION_PATHS[0],
         "port": service["spec"]["ports"][0]["port"],
     }
     asked = {(rule["apiGroups"][0], rule["resources"][0], *rule["operations"]) for rule in webhook["rules"]}
@@ -262,7 +264,7 @@ def test_no_pod_has_a_token_that_it_does_not_use() -> None:
 def test_the_check_of_default_classes_turns_on_what_it_needs(tmp_path: Path) -> None:
     objects = build(overlay(tmp_path, "webhook", "webhook/default-class-admission"))
     (workload,) = workloads(objects)
-    assert given_flags(workload.containers[0])["enable-default-class-admission"] == "true"
+    assert webhook_settings(workload.containers[0]).admission.enabled
     assert workload.pod["automountServiceAccountToken"] is True
     assert one(objects, "ServiceAccount", "snapshot-conversion-webhook")["automountServiceAccountToken"] is True
     assert {

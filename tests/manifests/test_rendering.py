@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from snapshotter.webhook.app import CONVERSION_PATH
 from tests.manifests.rendering import (
     MANIFESTS,
     MONITORING,
@@ -274,7 +275,7 @@ def test_conversion_is_asked_for_by_group_contents_alone(tmp_path: Path) -> None
                     "service": {
                         "name": service["metadata"]["name"],
                         "namespace": service["metadata"]["namespace"],
-                        "path": "/convert",
+                        "path": CONVERSION_PATH,
                         "port": service["spec"]["ports"][0]["port"],
                     }
                 },
