@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from snapshotter.model.lifecycle import AnyClass, AnyContent
-from snapshotter.model.snapshot import Capabilities
+from snapshotter.model.snapshot import Capabilities, Code, CsiError
 from snapshotter.plan.secrets import Problem, SecretRef
 
 
@@ -192,6 +192,15 @@ def usable(content: AnyContent, known: AnyClass | None, terms: Terms) -> Mapping
             f'this content for "{terms.driver}"'
         )
     return known.parameters
+
+
+def leaves_open(error: CsiError, *, was_open: bool) -> bool:
+    """Whether there may be a snapshot after a create call has failed.
+
+    AlreadyExists says that the name is taken. Where an earlier call for it had no answer, it is taken by what
+    that call has made: with parameters that the class does not have any more.
+    """
+    return not error.final or (was_open and error.code is Code.ALREADY_EXISTS)
 
 
 def _cut_without_answer(content: AnyContent) -> bool:

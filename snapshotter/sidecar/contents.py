@@ -13,6 +13,7 @@ from snapshotter.model.lifecycle import AnyContent
 from snapshotter.model.snapshot import CsiError
 from snapshotter.names import MARK
 from snapshotter.plan import patches, status
+from snapshotter.plan.lifecycle import leaves_open
 from snapshotter.runtime.store import Store
 
 C = TypeVar("C", bound=AnyContent)
@@ -69,17 +70,18 @@ class Contents(Generic[C]):
         It stays after a failure that leaves that open; until the handle is recorded it also keeps the content
         from being deleted, since nobody could name its snapshot.
         """
+        before = self.as_it_is(self.latest(content))
         marked = await self.mark_as_being_created(self.latest(content))
         self._open_cuts.add(marked.metadata.uid)
         try:
             yield marked
         except CsiError as error:
-            if error.final:
-                self.close_cut(marked)
-                await self.unmark(self.latest(marked))
-            else:
+            if leaves_open(error, was_open=before.marked_as_being_created):
                 # Somebody may have removed the mark meanwhile, such as a late request of ours.
                 await self.mark_as_being_created(self.latest(marked))
+            else:
+                self.close_cut(marked)
+                await self.unmark(self.latest(marked))
             raise
         self.close_cut(marked)
         await self.unmark(self.latest(marked))

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from snapshotter.model.lifecycle import AnyContent, StatusError
+from snapshotter.model.snapshot import OUTCOME_UNKNOWN, BadAnswer, Code, CsiError
 from snapshotter.plan.lifecycle import (
     Release,
     Settle,
     Wait,
     begins_to_wait,
+    leaves_open,
     may_delete,
     waits_for_controller,
     waits_for_cut,
@@ -150,6 +152,22 @@ def test_a_deletion_is_held_back_by_the_controller_or_by_a_cut(
     made = kind.make(**given)
     assert waits_for_controller(made) == (blocker if controller else None)
     assert waits_for_cut(made) is cut
+
+
+LEFT_OPEN: dict[str, tuple[CsiError, bool, bool]] = {
+    "a refusal says that nothing was made": (CsiError(Code.INTERNAL, "no"), False, False),
+    "so it does after a call without an answer (case 31)": (CsiError(Code.INTERNAL, "no"), True, False),
+    "a name that somebody else has taken": (CsiError(Code.ALREADY_EXISTS, "no"), False, False),
+    "a name that our call without an answer has taken": (CsiError(Code.ALREADY_EXISTS, "no"), True, True),
+    "an answer that cannot be": (BadAnswer("odd"), False, True),
+    **{f"{code}": (CsiError(code, "no"), False, True) for code in sorted(OUTCOME_UNKNOWN)},
+}
+
+
+@pytest.mark.parametrize(("error", "was_open", "expected"), LEFT_OPEN.values(), ids=LEFT_OPEN.keys())
+def test_a_failure_leaves_open_whether_there_is_a_snapshot(error: CsiError, was_open: bool, expected: bool) -> None:
+    """Promise 1; cases 27, 28."""
+    assert leaves_open(error, was_open=was_open) is expected
 
 
 @of_both_kinds

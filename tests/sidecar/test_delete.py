@@ -317,3 +317,20 @@ async def test_promise_10_a_release_that_needs_no_driver_does_not_wait_for_delet
         await world.delete_content("kept")
         await world.until(lambda: world.content("kept") is None, seconds=5)
         world.driver.faults.clear()
+
+
+@each_kind
+async def test_promise_1_a_name_taken_by_a_cut_without_an_answer_is_not_let_go(world: World) -> None:
+    # As with a group whose class was made anew with other parameters meanwhile.
+    world.driver.faults.set(Fault(match=world.kind.create, error="DEADLINE_EXCEEDED", error_when="after", times=1))
+    taken = world.driver.faults.set(Fault(match=world.kind.create, error="ALREADY_EXISTS"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: "AlreadyExists" in (world.error("one") or ""))
+        await world.delete_content("one")
+        asked = world.calls(world.kind.create)
+        await world.until(lambda: world.calls(world.kind.create) >= asked + 3)
+        assert world.kind.being_created in world.annotations("one")
+        world.driver.faults.lift(taken)
+        await world.until(lambda: world.content("one") is None)
+    assert not world.stored
