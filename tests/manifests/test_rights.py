@@ -3,6 +3,7 @@
 The stand-in decides by these very roles what the sidecar may do, as a cluster does.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -10,11 +11,20 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import trustme
 
-from snapshotter.settings import ElectionSettings, KubeSettings
+from snapshotter.settings import (
+    AdmissionSettings,
+    ElectionSettings,
+    EndSettings,
+    KubeSettings,
+    TlsSettings,
+    WebhookSettings,
+)
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.faults import Fault
+from snapshotter.webhook import app as webhook
 from tests.manifests.rendering import Json, build, of_kind, overlay, written
 from tests.manifests.test_programs import Rights, granted
 from tests.world import DRIVER, GROUP, SINGLE, World
@@ -22,6 +32,10 @@ from tests.world import DRIVER, GROUP, SINGLE, World
 SETTLED_SECONDS = 30.0
 ROLES = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get", "LIST": "list", "WATCH": "watch"}
+
+
+Asked = tuple[tuple[str, str, str], int | None]
+"""What a role has to give for a request, and the status of the answer."""
 
 
 def give(server: ApiServer, objects: Iterable[Json]) -> None:
@@ -59,11 +73,15 @@ async def sidecar_with_roles(world: World, *, election: bool = True) -> AsyncIte
         yield
 
 
-def requested(world: World) -> list[tuple[tuple[str, str, str], int | None]]:
-    """What the sidecar asked for, as a role names it, with the answers' status. Discovery and reviews are left out."""
+def requested(world: World) -> list[Asked]:
+    return asked_by("csi-snapshotter", world.server)
+
+
+def asked_by(program: str, server: ApiServer) -> list[Asked]:
+    """What a program asked for. Discovery and reviews are left out, which everybody may ask for."""
     found = []
-    for record in world.server.requests:
-        if not record.user_agent.startswith("csi-snapshotter/") or record.path.startswith("/apis/authorization."):
+    for record in server.requests:
+        if not record.user_agent.startswith(f"{program}/") or record.path.startswith("/apis/authorization."):
             continue
         place = re.fullmatch(
             r"/api(?:s/(?P<group>[^/]+))?/v\w+/(?:namespaces/[^/]+/)?(?P<resource>[^/]+)(?:/[^/]+)?(?P<sub>/[^/]+)?",
@@ -156,3 +174,43 @@ async def test_with_the_component_for_secrets_every_secret_is_read(tmp_path: Pat
             await settle(world, lambda: world.settled("one"))
         assert refused(world) == []
         assert ("get", "", "secrets") in dict(requested(world))
+
+
+@pytest.mark.kustomize
+async def test_the_check_of_default_classes_does_its_work_by_its_role_and_uses_every_part_of_it(
+    tmp_path: Path,
+) -> None:
+    objects = build(overlay(tmp_path / "overlay", "webhook", "webhook/default-class-admission"))
+    certificate = trustme.CA().issue_cert("localhost")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    certificate.private_key_pem.write_to_path(tmp_path / "tls.key")
+    async with ApiServer.serve(rbac=True) as server:
+        give(server, of_kind(objects, *ROLES))
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(server.kubeconfig(server.token_for("default", "snapshot-conversion-webhook")))
+        settings = WebhookSettings(
+            tls=TlsSettings(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"), port=0),
+            admission=AdmissionSettings(enabled=True, kubeconfig=str(kubeconfig)),
+            end=EndSettings(delay=0.0),
+        )
+        async with webhook.started(settings) as program:
+            end = asyncio.Event()
+
+            async def ended() -> None:
+                await end.wait()
+
+            work = asyncio.create_task(program.work(ended), name="webhook under test")
+            asked = await requests_until(server, lambda asked: {what for what, _ in asked} == granted(objects))
+            end.set()
+            await work
+        assert [what for what, status in asked if status == 403] == []
+
+
+async def requests_until(server: ApiServer, condition: Callable[[list[Asked]], bool]) -> list[Asked]:
+    """What the webhook has asked for, once something holds of it. Raises `TimeoutError`."""
+    async with asyncio.timeout(SETTLED_SECONDS):
+        while True:
+            asked = asked_by("snapshot-conversion-webhook", server)
+            if condition(asked):
+                return asked
+            await asyncio.sleep(0.05)
