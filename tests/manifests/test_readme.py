@@ -1,0 +1,32 @@
+"""The README of the manifests tells of everything there is, and its commands are about things that there are."""
+
+import re
+
+import pytest
+
+from tests.manifests.rendering import MANIFESTS, MONITORING, kustomizations
+
+README = (MANIFESTS / "README.md").read_text()
+COMMANDS = re.findall(r"kubectl apply -([fk]) manifests/(\S+?)[`\s]", README)
+
+
+def test_every_base_overlay_and_component_is_named() -> None:
+    named = set(re.findall(r"`(?:kubectl apply -k manifests/)?([\w./-]+)`", README)) | {path for _, path in COMMANDS}
+    missing = {*kustomizations("Kustomization"), *kustomizations("Component")} - named
+    assert {name for name in missing if not name.startswith(f"{MONITORING}/")} == set()
+
+
+@pytest.mark.parametrize(("option", "path"), sorted(set(COMMANDS)))
+def test_a_command_is_about_something_that_there_is(option: str, path: str) -> None:
+    target = MANIFESTS / path
+    assert target.is_file() if option == "f" else (target / "kustomization.yaml").is_file()
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([\w./-]+)\)", README))
+def test_a_link_leads_somewhere(path: str) -> None:
+    assert (MANIFESTS / path).exists()
+
+
+def test_scripts_are_there() -> None:
+    scripts = set(re.findall(r"manifests/(webhook/script/\S+\.sh)", README))
+    assert scripts == {str(file.relative_to(MANIFESTS)) for file in (MANIFESTS / "webhook" / "script").iterdir()}
