@@ -61,12 +61,16 @@ class Written(Generic[T]):
         return created
 
     async def delete(self, known: T, uid: str) -> None:
-        """Ask for the deletion of this very object; the watch tells what comes of it."""
+        """Ask for the deletion of this very object. What finalizers keep is then known to be on its way out."""
         try:
-            await persistently(lambda: self._objects.delete(known.key, uid=uid))
+            kept = await persistently(lambda: self._objects.delete(known.key, uid=uid))
         except Conflict as error:
             await self.look_for(known.key)
             raise Superseded from error
+        if kept is not None:
+            self._take_in(kept, self._store.record)
+        elif (gone := self._store.end(known.key, known.metadata.resource_version)) is not None:
+            self._told(gone, None)
 
     async def look_for(self, key: str) -> T:
         """Bring the store up to date without waiting for the watch."""

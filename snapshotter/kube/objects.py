@@ -70,6 +70,10 @@ class _Status(msgspec.Struct, frozen=True):
     code: int = 0
 
 
+class _Typed(msgspec.Struct, frozen=True):
+    kind: str = ""
+
+
 class Objects(Generic[T]):
     """One kind's door. A `snapshotter.runtime.informer.Source`."""
 
@@ -95,6 +99,7 @@ class Objects(Generic[T]):
         self._lines = msgspec.json.Decoder(_WatchLine)
         self._named = msgspec.json.Decoder(_Named)
         self._statuses = msgspec.json.Decoder(_Status)
+        self._kinds = msgspec.json.Decoder(_Typed)
 
     async def list_all(self) -> Listing[T]:
         """All objects of the selection, in pages. Raises `SourceError`."""
@@ -193,10 +198,15 @@ class Objects(Generic[T]):
         typed = {"apiVersion": self._kind.api_version, "kind": self._kind.name, **body}
         return self._read(await self._connection.request("POST", self._kind.path_in(namespace), body=typed))
 
-    async def delete(self, key: str, *, uid: str) -> None:
-        """Ask for this very object to be deleted. Raises `ApiError`, `Conflict` when it is another one by now."""
+    async def delete(self, key: str, *, uid: str) -> T | None:
+        """Ask for this very object to be deleted. Gives it as it is then, if finalizers keep it; None: it is gone.
+
+        Raises `ApiError`, `Conflict` when it is another one by now.
+        """
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        await self._connection.request("DELETE", self._kind.path_of(key), body=options)
+        body = await self._connection.request("DELETE", self._kind.path_of(key), body=options)
+        item = self._read(body) if self._kinds.decode(body).kind == self._kind.name else None
+        return item if item is not None and item.metadata.finalizers else None
 
     async def rewrite(self, key: str, change: Callable[[dict[str, Any]], None]) -> T:
         """Read an object raw, change it, put it back: for roles that may update and not patch.

@@ -60,6 +60,7 @@ class Content(AnyContent, frozen=True, kw_only=True):
 
     keys: ClassVar[Keys] = Keys(
         being_created=names.BEING_CREATED,
+        being_deleted=names.BEING_DELETED,
         secret_name=names.DELETION_SECRET_NAME,
         secret_namespace=names.DELETION_SECRET_NAMESPACE,
         finalizer=names.CONTENT_FINALIZER,

@@ -79,6 +79,7 @@ class GroupContent(AnyContent, frozen=True, kw_only=True):
 
     keys: ClassVar[Keys] = Keys(
         being_created=names.GROUP_BEING_CREATED,
+        being_deleted=names.GROUP_BEING_DELETED,
         secret_name=names.GROUP_DELETION_SECRET_NAME,
         secret_namespace=names.GROUP_DELETION_SECRET_NAMESPACE,
         finalizer=names.GROUP_CONTENT_FINALIZER,

@@ -19,6 +19,7 @@ class Keys:
     """The agreed strings of one kind of content."""
 
     being_created: str
+    being_deleted: str
     secret_name: str
     secret_namespace: str
     finalizer: str

@@ -202,7 +202,8 @@ def _new_content(
 
 def _with_content(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cluster) -> Action:
     if group.imported_name is not None and _to_be_bound(group, content):
-        return BindContent(content.name, group.uid, group.class_name)
+        # The class of a group's content never changes once it is set.
+        return BindContent(content.name, group.uid, group.class_name if content.class_name is None else None)
     if missing := lacking(group, (names.GROUP_BOUND_FINALIZER,)):
         return Prepare(missing)
     if _is_another_cut(group, content):

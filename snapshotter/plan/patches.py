@@ -1,11 +1,14 @@
 """Bodies of patches to `metadata`. Each carries a precondition, so that it erases nothing of others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from snapshotter import names
 from snapshotter.model.lifecycle import AnyContent
 from snapshotter.model.meta import Meta
+from snapshotter.model.user_snapshot import UserSnapshot
+from snapshotter.model.volume_snapshot import VolumeSnapshot
+from snapshotter.plan.requests import BindContent, Prepare
 from snapshotter.plan.status import StatusPatch
 
 MergePatch = dict[str, object]
@@ -33,14 +36,70 @@ def unmark_being_created(content: AnyContent) -> MergePatch:
     return {"metadata": {"uid": content.metadata.uid, "annotations": {content.keys.being_created: None}}}
 
 
-def without_finalizer(content: AnyContent) -> JsonPatch:
-    """Drop our finalizer, if the list is still the one that we know; doubled entries go together."""
-    meta = content.metadata
-    kept = [name for name in meta.finalizers if name != content.keys.finalizer]
+def mark_being_deleted(content: AnyContent) -> MergePatch:
+    """Set the being-deleted mark, and nothing else."""
+    return {"metadata": {"uid": content.metadata.uid, "annotations": {content.keys.being_deleted: names.MARK}}}
+
+
+def with_finalizers(meta: Meta, added: Iterable[str]) -> JsonPatch:
+    """Add finalizers, if the list is still the one that we know."""
+    added = tuple(name for name in added if name not in meta.finalizers)
+    if not added:
+        return [_same_object(meta)]
     return [
-        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
-        {"op": "test", "path": "/metadata/finalizers", "value": list(meta.finalizers)},
+        _same_object(meta),
+        _unchanged("/metadata/finalizers", list(meta.finalizers) or None),
+        {"op": "add", "path": "/metadata/finalizers", "value": [*meta.finalizers, *added]},
+    ]
+
+
+def without_finalizers(meta: Meta, dropped: Collection[str]) -> JsonPatch:
+    """Drop finalizers, if the list is still the one that we know; doubled entries go together."""
+    kept = [name for name in meta.finalizers if name not in dropped]
+    return [
+        _same_object(meta),
+        _unchanged("/metadata/finalizers", list(meta.finalizers)),
         {"op": "replace", "path": "/metadata/finalizers", "value": kept},
+    ]
+
+
+def without_finalizer(content: AnyContent) -> JsonPatch:
+    """Drop our finalizer from a content."""
+    return without_finalizers(content.metadata, (content.keys.finalizer,))
+
+
+def prepare(request: UserSnapshot, action: Prepare) -> JsonPatch:
+    """Our finalizers and the class of a request, in one write."""
+    patch = with_finalizers(request.metadata, action.finalizers)
+    if action.class_name is not None:
+        path = f"/spec/{request.keys.class_name}"
+        patch += [_unchanged(path, None), _change(path, action.class_name)]
+    return patch
+
+
+def bind_content(content: AnyContent, action: BindContent) -> JsonPatch:
+    """Which request a content is for, if it is still for nobody in particular; and the class to use."""
+    ref = f"/spec/{content.keys.ref}/uid"
+    patch = [
+        _same_object(content.metadata),
+        _unchanged(ref, content.ref.uid or None),
+        _change(ref, action.uid),
+    ]
+    if action.class_name is not None:
+        patch.append(_change(f"/spec/{content.keys.class_name}", action.class_name))
+    return patch
+
+
+def add_owner(snapshot: VolumeSnapshot, reference: Mapping[str, object]) -> JsonPatch:
+    """One more owner, behind those that there are."""
+    known = snapshot.metadata.owner_references
+    if not known:
+        where, guard = "/metadata/ownerReferences", _unchanged("/metadata/ownerReferences", None)
+        return [_same_object(snapshot.metadata), guard, {"op": "add", "path": where, "value": [dict(reference)]}]
+    return [
+        _same_object(snapshot.metadata),
+        _unchanged("/metadata/resourceVersion", snapshot.metadata.resource_version),
+        {"op": "add", "path": "/metadata/ownerReferences/-", "value": dict(reference)},
     ]
 
 
@@ -61,7 +120,7 @@ def status_patch(content: _WithStatus, status: StatusPatch) -> JsonPatch:
     The uid in a merge patch guards nothing here, since the API server ignores `metadata` in writes of `/status`;
     a test in a JSON patch holds. The keys that are removed are there, or the patch fails as a whole.
     """
-    same_object: dict[str, object] = {"op": "test", "path": "/metadata/uid", "value": content.metadata.uid}
+    same_object = _same_object(content.metadata)
     known = content.set_once
     if not content.has_status:
         return [
@@ -75,6 +134,10 @@ def status_patch(content: _WithStatus, status: StatusPatch) -> JsonPatch:
         *(_unchanged(f"/status/{key}", known[key]) for key in status if key in known and status[key] is not None),
         *(_change(f"/status/{key}", value) for key, value in status.items()),
     ]
+
+
+def _same_object(meta: Meta) -> dict[str, object]:
+    return {"op": "test", "path": "/metadata/uid", "value": meta.uid}
 
 
 def _unchanged(path: str, known: object) -> dict[str, object]:

@@ -3,8 +3,9 @@
 `snapshotter.plan.snapshot` and `snapshotter.plan.group_snapshot` decide with these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final, assert_never
 
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.plan.status import StatusPatch
@@ -217,6 +218,47 @@ GROUP_REASONS = Reasons(
     created="GroupSnapshotCreated",
     became_ready="GroupSnapshotReady",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What an action attempts, in words, and the reasons of what is told when the API server does not do it."""
+
+    what: str
+    event: str
+    in_status: str | None = None
+    """The reason of an error in the status; None: the event is enough."""
+
+
+CLAIM_RELEASE_FAILED: Final = "ErrorPVCFinalizer"
+
+
+def attempted(action: RequestAction, reasons: Reasons) -> Attempt:
+    """What an action attempts that both kinds have."""
+    match action:
+        case Prepare() | Release():
+            return Attempt("writing the finalizers", reasons.finalizer_failed)
+        case ProtectClaims(keys):
+            return Attempt(
+                f"protecting PersistentVolumeClaim {_listed(keys)}", reasons.creation_failed, reasons.creation_failed
+            )
+        case ReleaseClaims(keys):
+            return Attempt(f"letting PersistentVolumeClaim {_listed(keys)} go", CLAIM_RELEASE_FAILED)
+        case CreateContent():
+            what = f'creating content "{action.name}"'
+            return Attempt(what, reasons.content_post_failed, reasons.creation_failed)
+        case BindContent(name):
+            return Attempt(f'binding content "{name}"', reasons.bind_failed, reasons.bind_failed)
+        case MarkContent(name) | DeleteContent(name):
+            return Attempt(f'deleting content "{name}"', reasons.content_delete_failed)
+        case Report() | Refuse() | Blocked() | Wait() | Settle():
+            return Attempt("writing the status", reasons.status_failed)
+        case _:
+            assert_never(action)
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(f'"{key}"' for key in keys)
 
 
 def lacking(request: UserSnapshot, wanted: tuple[str, ...]) -> tuple[str, ...]:
