@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 OPERATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
+CONTROLLER_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
 QUEUE_BUCKETS = tuple(10.0**exponent for exponent in range(-8, 2))
 
 UNKNOWN_DRIVER = "unknown-driver"
@@ -102,7 +103,7 @@ def _network_octets() -> dict[str, float]:
 class QueueMetrics:
     """The `workqueue_*` series of one queue; a `snapshotter.runtime.workqueue.QueueObserver`."""
 
-    def __init__(self, metrics: "Metrics", name: str) -> None:
+    def __init__(self, metrics: "WorkMetrics", name: str) -> None:
         self._adds = metrics.queue_adds.labels(name)
         self._waits = metrics.queue_waits.labels(name)
         self._works = metrics.queue_works.labels(name)
@@ -124,7 +125,7 @@ class QueueMetrics:
 class ElectionMetrics:
     """The series of one lease; a `snapshotter.runtime.leader.Observer`."""
 
-    def __init__(self, metrics: "Metrics", lease: str) -> None:
+    def __init__(self, metrics: "WorkMetrics", lease: str) -> None:
         self._master = metrics.election_master.labels(lease)
         self._slow_paths = metrics.election_slow_paths.labels(lease)
         self._master.set(0)
@@ -180,18 +181,11 @@ class DaemonMetrics:
         return self._computed.add(name, text, labels, by, values)
 
 
-class Metrics(DaemonMetrics):
-    """The series of the programs that work on contents, declared once."""
+class WorkMetrics(DaemonMetrics):
+    """The series of the programs that work on objects: queues, and the election."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
-        self.operations = Histogram(
-            "csi_sidecar_operations_seconds",
-            "How long calls to the CSI driver took, in seconds, by method and gRPC status code.",
-            ("driver_name", "method_name", "grpc_status_code"),
-            buckets=OPERATION_BUCKETS,
-            registry=registry,
-        )
         self.queue_adds = Counter(
             "workqueue_adds",
             "Objects that were added to the queue; one that waits already is not added again.",
@@ -230,6 +224,20 @@ class Metrics(DaemonMetrics):
             ("name",),
             registry=registry,
         )
+
+
+class Metrics(WorkMetrics):
+    """The series of `csi-snapshotter`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.operations = Histogram(
+            "csi_sidecar_operations_seconds",
+            "How long calls to the CSI driver took, in seconds, by method and gRPC status code.",
+            ("driver_name", "method_name", "grpc_status_code"),
+            buckets=OPERATION_BUCKETS,
+            registry=registry,
+        )
         self.calls_in_flight = Gauge(
             "snapshotter_csi_calls_in_flight",
             "Calls to the CSI driver that have no answer yet.",
@@ -253,6 +261,20 @@ class Metrics(DaemonMetrics):
         self._driver_info.clear()
         self._driver_info.labels(name, version).set(1)
         self.driver_connected.set(1)
+
+
+class ControllerMetrics(WorkMetrics):
+    """The series of `snapshot-controller`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.operations = Histogram(
+            "snapshot_controller_operation_total_seconds",
+            "How long operations on snapshots and groups took, in seconds, from the wish to its fulfilment.",
+            ("driver_name", "operation_name", "snapshot_type", "operation_status"),
+            buckets=CONTROLLER_BUCKETS,
+            registry=registry,
+        )
 
 
 class WebhookMetrics(DaemonMetrics):

@@ -38,8 +38,7 @@ class Operations:
     def gone(self, request: UserSnapshot) -> None:
         """A request is not there any more."""
         if request.deleting:
-            deleted = datetime.fromisoformat(request.metadata.deletion_timestamp or "")
-            self._record(request, f"Delete{self._thing}", "success", deleted)
+            self._record(request, f"Delete{self._thing}", "success", request.metadata.deletion_timestamp)
             made = request.metadata.creation_timestamp
             if not request.cut:
                 self._record(request, f"Create{self._thing}", "cancel", made)

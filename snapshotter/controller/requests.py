@@ -17,7 +17,7 @@ from snapshotter.controller.claims import Claims
 from snapshotter.controller.operations import Operations
 from snapshotter.daemon.written import Superseded, Written
 from snapshotter.kube.errors import ApiError, NotFound
-from snapshotter.kube.events import Events
+from snapshotter.kube.events import Events, EventType
 from snapshotter.kube.kinds import Kind
 from snapshotter.model.lifecycle import AnyContent
 from snapshotter.model.user_snapshot import UserSnapshot
@@ -306,9 +306,8 @@ class RequestController(ABC, Generic[U, C, A]):
             raise Superseded
         return content
 
-    def _tell(self, request: U, event_type: str, reason: str, text: str) -> None:
-        kind = "Normal" if event_type == "Normal" else "Warning"
-        self._events.tell(self._sort.kind, request.metadata, kind, reason, text)
+    def _tell(self, request: U, event_type: EventType, reason: str, text: str) -> None:
+        self._events.tell(self._sort.kind, request.metadata, event_type, reason, text)
 
     def _tell_blocker(self, request: U, blocker: str) -> None:
         told = self._told_blockers.get(request.key)

@@ -5,7 +5,7 @@ import socket
 
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.leases import LeaseDoor, LeaseEvents, identity, lease_namespace
-from snapshotter.metrics import ElectionMetrics, Metrics
+from snapshotter.metrics import ElectionMetrics, WorkMetrics
 from snapshotter.runtime.leader import Election, Tenure, Terms
 from snapshotter.settings import ElectionSettings
 
@@ -49,7 +49,7 @@ class ElectedLeadership(Leadership):
         self.namespace = lease_namespace(given=settings.namespace, pod=settings.pod_namespace)
         """Where the lease lives."""
 
-    def stand(self, lease: str, component: str, connection: Connection, metrics: Metrics) -> None:
+    def stand(self, lease: str, component: str, connection: Connection, metrics: WorkMetrics) -> None:
         """Make us a candidate for a lease. `component`: what events about it say that they come from."""
         settings = self._settings
         self._events = LeaseEvents(connection, self.namespace, lease, f"{component}/{self._identity}")
