@@ -5,7 +5,7 @@ from typing import assert_never
 
 import structlog
 
-from snapshotter.controller.requests import RequestController, Sort, Surroundings
+from snapshotter.controller.requests import NotDone, RequestController, Sort, Surroundings
 from snapshotter.daemon.written import Superseded, Written
 from snapshotter.kube.errors import NotFound
 from snapshotter.model.content import Content
@@ -142,5 +142,4 @@ class GroupController(RequestController[VolumeGroupSnapshot, GroupContent, Actio
         try:
             await self._written_snapshots.delete(member, member.uid)
         except NotFound:
-            log.debug("member is gone already", member=key)
-            raise Superseded from None
+            raise NotDone(f'member "{key}" is gone, which the watch has not told yet') from None

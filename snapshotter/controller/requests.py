@@ -156,6 +156,7 @@ class RequestController(ABC, Generic[U, C, A]):
             if (name := self._doubtful.get(key)) is not None:
                 await self._settle_doubt(key, name)
                 continue
+            self._operations.seen(request)
             action = self.action(request)
             if isinstance(action, Settle | Wait):
                 return None
@@ -164,12 +165,21 @@ class RequestController(ABC, Generic[U, C, A]):
             except Superseded:
                 continue
             except NotDone:
+                if self._planned_otherwise(key, action):
+                    continue
                 self._refused[key] = action
                 raise
             except ApiError as error:
+                if self._planned_otherwise(key, action):
+                    continue
                 await self._failed(request, action, error, retry)
                 raise
         return Requeue.NOW
+
+    def _planned_otherwise(self, key: str, action: A) -> bool:
+        """Whether something else than this action is to be done by now."""
+        request = self._sort.store.get(key)
+        return request is None or self.action(request) != action
 
     async def _act_on_request(self, request: U, action: RequestAction) -> None:
         """Carry out what both kinds have in common."""

@@ -24,9 +24,11 @@ def next_step(content: AnyContent) -> Protect | Complain | None:
 
     One that no request is bound to yet is left to its maker, and one that is being deleted takes no more finalizers.
     """
-    if not content.has_source:
+    cuts = content.volume is not None if isinstance(content, Content) else content.ours_to_cut
+    if cuts is (content.imported_handle is not None):
         reason = "ContentValidationError" if isinstance(content, Content) else "GroupContentValidationError"
-        return Complain(reason, "spec.source says neither what to cut nor what to import")
+        both = "both what to cut and what to import" if cuts else "neither what to cut nor what to import"
+        return Complain(reason, f"spec.source says {both}")
     if not content.ref.uid or content.deleting or content.protected:
         return None
     return Protect()

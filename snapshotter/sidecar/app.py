@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from snapshotter import logs
 from snapshotter.csi.channel import BadAddress
 from snapshotter.csi.driver import Driver, open_driver
+from snapshotter.daemon.health import Health
 from snapshotter.daemon.leadership import ElectedLeadership, Leadership
 from snapshotter.daemon.permissions import Permissions
 from snapshotter.daemon.running import CannotRun, Shutdown, beside, run_until_stopped
@@ -21,7 +22,6 @@ from snapshotter.metrics import Metrics
 from snapshotter.model.snapshot import CsiError
 from snapshotter.plan.permissions import sidecar as table
 from snapshotter.settings import SidecarSettings, host_and_port
-from snapshotter.sidecar.health import Health
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.web.server import ListenError, serving
 
@@ -77,7 +77,7 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
                     permit=leadership.require,
                 )
             )
-            health.expect(driver)
+            health.begun(lambda: driver.trouble)
             await _meet(driver)
             if isinstance(leadership, ElectedLeadership):
                 name = driver.identity.name

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from snapshotter.daemon.health import Health, exposed
 from snapshotter.daemon.leadership import Leadership
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.kinds import Kind
@@ -22,7 +23,6 @@ from snapshotter.runtime.workqueue import Backoff, WorkQueue
 from snapshotter.settings import KubeSettings, WorkSettings
 from snapshotter.sidecar.contents import Contents
 from snapshotter.sidecar.controller import Controller, Surroundings
-from snapshotter.sidecar.health import Health, exposed
 from snapshotter.sidecar.wakeups import Wakeups
 
 C = TypeVar("C", bound=AnyContent)

@@ -7,6 +7,8 @@ from typing import TypeVar
 import structlog
 
 from snapshotter.csi.driver import Driver
+from snapshotter.daemon.groups import Groups
+from snapshotter.daemon.health import Health
 from snapshotter.daemon.leadership import Leadership
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.events import Events
@@ -25,8 +27,6 @@ from snapshotter.settings import NodeSettings, SidecarSettings
 from snapshotter.sidecar.content import ContentController
 from snapshotter.sidecar.controller import Controller, Surroundings
 from snapshotter.sidecar.group_content import GroupContentController
-from snapshotter.sidecar.groups import Groups
-from snapshotter.sidecar.health import Health
 from snapshotter.sidecar.part import Part
 
 C = TypeVar("C", bound=AnyContent)
@@ -129,7 +129,8 @@ class Sidecar:
 
     def secrets_in_use(self) -> set[SecretRef]:
         """The Secrets that have to be read, as far as is known."""
-        of_groups = set() if self._groups is None else self._groups.secrets_in_use()
+        groups = None if self._groups is None else self._groups.part
+        of_groups = set() if groups is None else groups.secrets_in_use()
         return self._singles.secrets_in_use() | of_groups
 
     async def _finish(self, work: set["asyncio.Task[None]"]) -> None:
@@ -149,8 +150,8 @@ class Sidecar:
 
     def _driver_returned(self) -> None:
         self._singles.driver_returned()
-        if self._groups is not None:
-            self._groups.driver_returned()
+        if self._groups is not None and self._groups.part is not None:
+            self._groups.part.driver_returned()
 
     def _single_terms(self) -> Terms:
         return self._terms(self._settings.snapshots.name_prefix, self._settings.snapshots.name_uuid_length)

@@ -340,7 +340,7 @@ async def define(world: World, *versions: str) -> None:
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked often what is served."""
-    monkeypatch.setattr("snapshotter.sidecar.groups.LOOK_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr("snapshotter.daemon.groups.LOOK_AGAIN_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("quick_looks")

@@ -12,7 +12,7 @@ GROUP_API = "/apis/groupsnapshot.storage.k8s.io/v1"
 async def test_without_the_right_to_list_groups_single_snapshots_go_on(
     world: World, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr("snapshotter.sidecar.groups.LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("snapshotter.daemon.groups.LOOK_AGAIN_SECONDS", 0.05)
     fault = world.server.faults.set(Fault(match=f"LIST {GROUP_API}", error=status, message="not for you"))
     async with world.sidecar() as sidecar:
         await world.make_content("one")

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from snapshotter.sidecar.health import oldest_deleting, oldest_unready
+from snapshotter.daemon.health import oldest_deleting, oldest_unready
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.driver.identity import VERSION
 from snapshotter.testing.faults import Fault

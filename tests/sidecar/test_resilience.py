@@ -130,7 +130,7 @@ async def test_promise_11_a_half_open_watch_is_given_up(world: World, monkeypatc
 async def test_promise_11_the_health_tells_of_a_server_that_is_not_heard_of(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshotter.sidecar.health.LONGEST_SILENCE", 0.2)
+    monkeypatch.setattr("snapshotter.daemon.health.LONGEST_SILENCE", 0.2)
     async with world.sidecar() as sidecar:
         await world.until(lambda: not sidecar.health.ready())
         world.server.mute_watches()

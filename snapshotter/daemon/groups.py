@@ -1,19 +1,17 @@
 """Group snapshots are worked at while the API server serves them: CRDs may come and go, and change their version."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.discovery import served_versions
 from snapshotter.kube.errors import ApiError, Forbidden, NotFound
-from snapshotter.kube.kinds import group_class, group_content
+from snapshotter.kube.kinds import Kind, group_class, group_content
 from snapshotter.names import GROUP_SNAPSHOT_GROUP, GROUP_SNAPSHOT_VERSIONS
-from snapshotter.plan.secrets import SecretRef
-from snapshotter.sidecar.part import Part
 
 log = structlog.get_logger(__name__)
 
@@ -21,15 +19,42 @@ LOOK_AGAIN_SECONDS = 10.0
 """How often it is asked whether the CRDs have come or gone."""
 
 
-class Groups:
+class GroupPart(Protocol):
+    """What a program does for groups."""
+
+    async def run(self) -> None:
+        """Work until closed, and finish what is in hand."""
+        ...
+
+    def close(self) -> None:
+        """Take nothing new in hand."""
+        ...
+
+
+P = TypeVar("P", bound=GroupPart)
+
+
+class Groups(Generic[P]):
     """Runs the part for groups in the version that is served, and none where there is none."""
 
-    def __init__(self, connection: Connection, make_part: Callable[[str], Part[Any, Any, Any]]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        make_part: Callable[[str], P],
+        kinds: Callable[[str], Iterable[Kind[Any]]] = lambda version: [group_content(version)],
+    ) -> None:
+        """`kinds` are those that must be there to work with, in a version."""
         self._connection = connection
         self._make_part = make_part
-        self._part: Part[Any, Any, Any] | None = None
+        self._kinds = kinds
+        self._part: P | None = None
         self._closed = asyncio.Event()
         self._told = ""
+
+    @property
+    def part(self) -> P | None:
+        """What works on groups at the moment."""
+        return self._part
 
     async def run(self) -> None:
         """Follow what is served, until closed and what is in hand is finished."""
@@ -66,7 +91,8 @@ class Groups:
 
     async def _try_to_list(self, version: str) -> None:
         """Raise `ApiError` if what is served cannot be listed. Not everything that is done needs a class."""
-        await self._connection.request("GET", group_content(version).path, query={"limit": "1"})
+        for kind in self._kinds(version):
+            await self._connection.request("GET", kind.path, query={"limit": "1"})
         with suppress(Forbidden):
             await self._connection.request("GET", group_class(version).path, query={"limit": "1"})
 
@@ -88,12 +114,3 @@ class Groups:
         self._closed.set()
         if self._part is not None:
             self._part.close()
-
-    def secrets_in_use(self) -> set[SecretRef]:
-        """The Secrets that have to be read, as far as is known."""
-        return set() if self._part is None else self._part.secrets_in_use()
-
-    def driver_returned(self) -> None:
-        """The driver is back, perhaps with other capabilities."""
-        if self._part is not None:
-            self._part.driver_returned()

@@ -1,4 +1,4 @@
-"""How the sidecar is: what `/healthz` and `/readyz` answer, and the gauges about its contents."""
+"""How a program is: what `/healthz` and `/readyz` answer, and the gauges about the objects that it works on."""
 
 import asyncio
 from collections import Counter
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from snapshotter.csi.driver import Driver
-from snapshotter.metrics import CONTENT_STATES, Metrics
-from snapshotter.model.lifecycle import AnyContent
+from snapshotter.metrics import CONTENT_STATES, WorkMetrics
+from snapshotter.model.lifecycle import StatusError
+from snapshotter.model.meta import Meta
 from snapshotter.runtime.informer import Informer
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workqueue import WorkQueue
@@ -23,14 +23,15 @@ class Health:
     """Collects what is to be looked at while the program starts."""
 
     def __init__(self) -> None:
-        self._driver: Driver | None = None
+        self._trouble: Callable[[], str | None] | None = None
         self._informers: dict[Informer[Any], float] = {}
         """With the time on the loop's clock from which on the API server should be heard of."""
         self._optional: set[Informer[Any]] = set()
         self._missing: Callable[[], list[str]] = list
 
-    def expect(self, driver: Driver) -> None:
-        self._driver = driver
+    def begun(self, trouble: Callable[[], str | None] = lambda: None) -> None:
+        """The start is complete, but for the lists; ask this for what keeps the program from working."""
+        self._trouble = trouble
 
     def need(self, missing: Callable[[], list[str]]) -> None:
         """Ask this for permissions that are missing and without which there is no work."""
@@ -61,10 +62,10 @@ class Health:
             for informer in self._informers
             if not informer.synced.is_set() and not (informer in self._optional and informer.refusal is not None)
         ]
-        if self._driver is None or not self._informers:
+        if self._trouble is None or not self._informers:
             problems.append("the start is not complete")
-        if self._driver is not None and self._driver.trouble is not None:
-            problems.append(self._driver.trouble)
+        if self._trouble is not None and (trouble := self._trouble()) is not None:
+            problems.append(trouble)
         return problems
 
     def _silence(self, informer: Informer[Any]) -> float:
@@ -72,9 +73,27 @@ class Health:
         return asyncio.get_running_loop().time() - self._informers[informer] if age is None else age
 
 
+class Snapshotted(Protocol):
+    """What the gauges look at: a content, or a user's request."""
+
+    @property
+    def metadata(self) -> Meta: ...
+    @property
+    def status(self) -> "HasError": ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def deleting(self) -> bool: ...
+
+
+class HasError(Protocol):
+    @property
+    def error(self) -> StatusError | None: ...
+
+
 @contextmanager
 def exposed(
-    metrics: Metrics,
+    metrics: WorkMetrics,
     name: str,
     driver: str,
     kind: str,
@@ -84,7 +103,7 @@ def exposed(
 ) -> Iterator[None]:
     """Show the gauges that are computed when the metrics are read, while the context lasts.
 
-    They are of a queue of this name, and of a driver's contents of this kind.
+    They are of a queue of this name, and of objects of this kind; of one driver's, if there is but one.
     """
     shown = [
         metrics.watch_gauge("workqueue_depth", "Objects that wait in the queue for a worker.", queue.depth, name=name),
@@ -102,13 +121,13 @@ def exposed(
         ),
         metrics.watch_gauge(
             "snapshotter_next_retry_seconds",
-            "Seconds until the next content is tried or looked at again by itself; -1 when none is.",
+            "Seconds until the next object is tried or looked at again by itself; -1 when none is.",
             partial(_next_due, queue),
             name=name,
         ),
         metrics.watch_gauge(
             "snapshotter_oldest_unready_seconds",
-            "Age in seconds of the oldest content that is neither ready nor being deleted; 0 when there is none.",
+            "Age in seconds of the oldest object that is neither ready nor being deleted; 0 when there is none.",
             partial(_oldest, oldest_unready, store),
             driver_name=driver,
             kind=kind,
@@ -150,11 +169,11 @@ def _next_due(queue: WorkQueue[str]) -> float:
     return -1.0 if due is None else due
 
 
-def _oldest(age: Callable[[Iterable[AnyContent], datetime], float], store: Store[Any]) -> float:
+def _oldest(age: Callable[[Iterable[Snapshotted], datetime], float], store: Store[Any]) -> float:
     return age(store, datetime.now(UTC))
 
 
-def oldest_unready(contents: Iterable[AnyContent], now: datetime) -> float:
+def oldest_unready(contents: Iterable[Snapshotted], now: datetime) -> float:
     """The age in seconds of the oldest content that is neither ready nor being deleted; 0 when there is none."""
     return _longest(
         now,
@@ -162,7 +181,7 @@ def oldest_unready(contents: Iterable[AnyContent], now: datetime) -> float:
     )
 
 
-def oldest_deleting(contents: Iterable[AnyContent], now: datetime) -> float:
+def oldest_deleting(contents: Iterable[Snapshotted], now: datetime) -> float:
     """How many seconds ago the first deletion that is not done was asked for; 0 when there is none."""
     return _longest(now, (content.metadata.deletion_timestamp for content in contents))
 
@@ -178,13 +197,13 @@ def _watch_age(informer: Informer[Any]) -> float:
     return -1.0 if age is None else age
 
 
-def content_states(contents: Iterable[AnyContent]) -> dict[str, float]:
+def content_states(contents: Iterable[Snapshotted]) -> dict[str, float]:
     """The number of contents in each of `CONTENT_STATES`."""
     counted = Counter(_state(content) for content in contents)
     return {state: counted[state] for state in CONTENT_STATES}
 
 
-def _state(content: AnyContent) -> str:
+def _state(content: Snapshotted) -> str:
     if content.deleting:
         return "deleting"
     if content.status.error is not None:
