@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -36,9 +37,13 @@ OURS: Final = ("socket", "state", "name", "admin", "admin_file")
 
 
 def default_directory() -> Path:
-    """Where programs keep their state by convention."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "snapshotter"
+    """Where programs keep their state by convention; for a user without a home, where files do not last."""
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state) / "snapshotter"
+    try:
+        return Path.home() / ".local" / "state" / "snapshotter"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "snapshotter"
 
 
 def check_driver_arguments(arguments: Sequence[str]) -> None:
