@@ -59,6 +59,9 @@ COPY --from=daemons-tree /links/ /
 FROM daemon AS csi-snapshotter
 ENTRYPOINT ["/csi-snapshotter"]
 
+FROM daemon AS snapshot-conversion-webhook
+ENTRYPOINT ["/snapshot-conversion-webhook"]
+
 FROM runtime AS playground
 COPY --from=playground-tree /opt/snapshotter/ /opt/snapshotter/
 COPY --from=playground-tree /links/ /
