@@ -5,6 +5,9 @@
 
 from pathlib import Path
 from textwrap import indent
+from typing import Any
+
+import yaml
 
 DIRECTORY = Path(__file__).parents[2] / "manifests" / "monitoring"
 RULES = DIRECTORY / "rules.yaml"
@@ -22,6 +25,11 @@ metadata:
     app.kubernetes.io/part-of: snapshotter
 spec:
 """
+
+
+def rules() -> tuple[dict[str, Any], ...]:
+    """All rules in their order: those that record (`record`) and those that alert (`alert`)."""
+    return tuple(rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"])
 
 
 def rendered() -> str:

@@ -1,5 +1,6 @@
 """Which series a query of Prometheus asks for, and which labels its answer has."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,9 @@ import promql_parser as promql
 
 OF_TARGETS = frozenset({"job", "instance", "namespace", "pod", "container", "endpoint"})
 """The labels that a series gets from where it was scraped."""
+
+ENUMERATED = frozenset({"kind", "method_name", "name", "outcome", "review", "state"})
+"""Labels of which every value shows on the page of a program that has worked a little."""
 
 Series = Mapping[str, frozenset[str]]
 """The labels that each series has, by its name."""
@@ -41,6 +45,18 @@ def _selectors(expr: promql.Expr) -> list[promql.VectorSelector]:
 def labels(query: str, known: Series) -> frozenset[str]:
     """The labels that the answer may have. Raises `BadQuery` if there is no such series or label."""
     return _labels(promql.parse(query), known)
+
+
+def impossible(query: str, values: Mapping[tuple[str, str], set[str]]) -> list[str]:
+    """Comparisons that no value fulfils, of labels whose values are few and all known."""
+    return [
+        f"{selector.name} has no {matcher.name} like {matcher.value}"
+        for selector in _selectors(promql.parse(query))
+        for matcher in selector.matchers.matchers
+        if matcher.name in ENUMERATED
+        and matcher.op in (promql.MatchOp.Equal, promql.MatchOp.Re)
+        and not any(re.fullmatch(matcher.value, value) for value in values[selector.name or "", matcher.name])
+    ]
 
 
 def _labels(expr: Any, known: Series) -> frozenset[str]:

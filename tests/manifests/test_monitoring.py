@@ -1,35 +1,22 @@
-"""Alerts and dashboards: that they say what they are meant to, and ask for nothing that is not there."""
+"""Rules and alerts: that they say what they are meant to, and ask for nothing that is not there."""
 
-import asyncio
 import re
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
-from snapshotter.metrics import WebhookMetrics
-from snapshotter.testing.faults import Fault
 from tests.conftest import Promtool
 from tests.manifests import promql
-from tests.manifests.prometheus_rule import OBJECT, RULES, rendered
-from tests.world import GROUP, SINGLE, World, make_world
+from tests.manifests.prometheus_rule import OBJECT, RULES, rendered, rules
+from tests.manifests.series import Pages
 
 CASES = Path(__file__).parent / "monitoring"
 RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
-COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 
 Json = dict[str, Any]
-
-
-@cache
-def rules() -> tuple[Json, ...]:
-    return tuple(rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"])
 
 
 def alerts() -> dict[str, Json]:
@@ -101,73 +88,17 @@ def test_the_runbook_has_a_section_for_each_alert_in_their_order() -> None:
     assert re.findall(r"^### (Snapshotter\w+)$", RUNBOOK.read_text(), re.MULTILINE) == list(alerts())
 
 
-async def test_rules_ask_for_series_and_labels_that_exist(tmp_path: Path, unused_tcp_port: int) -> None:
-    known = await series(tmp_path, unused_tcp_port)
-    problems = []
-    for rule in rules():
-        name = rule.get("record") or rule["alert"]
-        try:
-            labels = promql.labels(rule["expr"], known)
-        except promql.BadQuery as error:
-            problems.append(f"{name}: {error}")
-            continue
-        if "record" in rule:
-            known[name] = labels
-        else:
-            shown = re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values()))
-            problems += [f"{name}: no label {label} to show" for label in set(shown) - labels]
-    assert problems == []
+def test_rules_ask_for_series_and_labels_that_exist(metrics: Pages) -> None:
+    for name, alert in alerts().items():
+        shown = set(re.findall(r"\$labels\.(\w+)", " ".join(alert["annotations"].values())))
+        assert shown <= promql.labels(alert["expr"], metrics.labels), name
 
 
-async def series(directory: Path, port: int) -> dict[str, frozenset[str]]:
-    """The series of the real programs with their labels, and what Prometheus itself tells of each target."""
-    pages = [await sidecar_page(directory, port), webhook_page()]
-    known = {
-        "up": frozenset[str](),
-        "snapshotter_permission_missing": frozenset({"verb", "group", "resource", "needed_for"}),
-    }
-    for page in pages:
-        for family in text_string_to_metric_families(page):
-            for sample in family.samples:
-                known[sample.name] = known.get(sample.name, frozenset()) | sample.labels.keys()
-    return known
+def test_rules_compare_labels_with_values_that_they_have(metrics: Pages) -> None:
+    assert [text for rule in rules() for text in promql.impossible(rule["expr"], metrics.values)] == []
 
 
-async def sidecar_page(directory: Path, port: int) -> str:
-    """What a sidecar tells that leads, has made both kinds of snapshots, and has failed."""
-    async with make_world(directory) as world:
-        process = await asyncio.create_subprocess_exec(
-            COMMAND,
-            f"--csi-address={world.driver.socket}",
-            f"--kubeconfig={world.kubeconfig}",
-            f"--http-endpoint=127.0.0.1:{port}",
-            "--leader-election",
-            "--leader-election-namespace=default",
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            await make_some(world)
-            async with (
-                aiohttp.ClientSession() as http,
-                http.get(f"http://127.0.0.1:{port}/metrics") as response,
-            ):
-                return await response.text()
-        finally:
-            process.terminate()
-            await process.wait()
-
-
-async def make_some(world: World) -> None:
-    """A snapshot and a group; the first create of the snapshot fails."""
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="no", times=1))
-    for each in (world.of(SINGLE), world.of(GROUP)):
-        await each.make_class()
-        await each.make_content("one")
-        await each.until(lambda each=each: each.ready("one"))  # type: ignore[misc]
-
-
-def webhook_page() -> str:
-    metrics = WebhookMetrics(CollectorRegistry())
-    metrics.review_durations.labels("conversion").observe(0.01)
-    metrics.converted_objects.labels("v1", "v1beta1").inc()
-    return generate_latest(metrics.registry).decode()
+def test_the_cases_are_of_series_that_exist(metrics: Pages) -> None:
+    for series in {series["series"] for case in cases() for series in case["input_series"]}:
+        name, labels = series.partition("{")[0], set(re.findall(r'(\w+)="', series))
+        assert labels <= metrics.labels[name] | promql.OF_TARGETS, series
