@@ -155,6 +155,11 @@ class WorkQueue(Generic[Key]):
         """The key came to rest: the next failure is a first one again."""
         self._history.pop(key, None)
 
+    def forgive(self, key: Key, failures: int) -> None:
+        """Of the failures in a row only the first so many count from now on: the others were no tries."""
+        if (history := self._history.get(key)) is not None:
+            history.failures = min(history.failures, failures)
+
     def failed(self, key: Key, retry: Retry) -> None:
         """The try failed: the key comes back after the wait that was announced."""
         self._history.setdefault(key, _History()).failures = retry.number

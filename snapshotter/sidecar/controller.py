@@ -108,7 +108,7 @@ class Controller(ABC, Generic[C, K, A]):
         self._secrets = surroundings.secrets
         self._events = surroundings.events
         self._told_blockers: dict[str, _Told] = {}
-        self._missed_driver: set[str] = set()
+        self._missed_driver: dict[str, int] = {}
         self._terms = terms
         self._classes_unknown = classes_unknown
 
@@ -174,11 +174,14 @@ class Controller(ABC, Generic[C, K, A]):
         """The content is gone."""
         self._contents.close_cut(content)
         self._told_blockers.pop(content.name, None)
-        self._missed_driver.discard(content.name)
+        self._missed_driver.pop(content.name, None)
 
-    def take_missed(self) -> set[str]:
-        """The contents whose call was not sent because the driver was away; each is told of once."""
-        missed, self._missed_driver = self._missed_driver, set()
+    def take_missed(self) -> dict[str, int]:
+        """The contents whose call was not sent because the driver was away, with their failures in a row before that.
+
+        Each is told of once.
+        """
+        missed, self._missed_driver = self._missed_driver, {}
         return missed
 
     async def reconcile(self, name: str, retry: Retry) -> Requeue | None:
@@ -194,7 +197,7 @@ class Controller(ABC, Generic[C, K, A]):
             return Requeue.NOW
         except CsiError as error:
             if isinstance(error, DriverAway):
-                self._missed_driver.add(name)
+                self._missed_driver.setdefault(name, retry.number - 1)
             self._forget_credentials(error, action)
             at_once = failure.is_worth_telling(self._contents.latest(content), error, retry.number)
             return await self._failed(content, action, str(error), retry, tell=at_once)

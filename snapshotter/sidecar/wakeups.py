@@ -54,12 +54,14 @@ class Wakeups(Generic[C, K, A]):
     def driver_returned(self, terms: Terms) -> None:
         """The driver is back, perhaps with other capabilities.
 
-        Whoever has waited for it need not wait longer. Whose call it has not survived keeps to the backoff: perhaps
-        the call was why.
+        Whoever has waited for it need not wait longer, and not longer the next time either. Whose call it has not
+        survived keeps to the backoff: perhaps the call was why.
         """
         before = {content.name: self._controller.action(content) for content in self._store}
         self._controller.terms = terms
         missed = self._controller.take_missed()
+        for name, failures in missed.items():
+            self._queue.forgive(name, failures)
         for content in self._store:
             if content.name in missed or self._controller.action(content) != before[content.name]:
                 self._wake(content.name)

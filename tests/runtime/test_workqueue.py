@@ -264,6 +264,19 @@ async def test_a_key_that_came_to_rest_fails_as_if_for_the_first_time() -> None:
     assert queue.retry("a") == Retry(1, 1.0)
 
 
+async def test_failures_that_were_no_tries_are_forgiven() -> None:
+    queue = make_queue()
+    queue.add("a")
+    for _ in range(4):
+        await fail(queue, "a")
+    queue.forgive("a", 1)
+    assert queue.retry("a") == Retry(2, 2.0)
+    queue.forgive("a", 3)
+    assert queue.retry("a") == Retry(2, 2.0)
+    queue.forgive("other", 0)
+    assert queue.failing() == 1
+
+
 async def test_the_failures_of_one_key_are_not_those_of_another() -> None:
     queue = make_queue()
     queue.add("a")

@@ -169,6 +169,12 @@ class QueueBesideModel(RuleBasedStateMachine):
         self.model.done(key)
         self.in_loop(partial(self.queue.done, key))
 
+    @rule(key=keys, failures=st.integers(0, 3))
+    def forgive(self, key: str, failures: int) -> None:
+        if counted := min(self.model.failures.pop(key, 0), failures):
+            self.model.failures[key] = counted
+        self.in_loop(partial(self.queue.forgive, key, failures))
+
     @rule(key=keys)
     def drop(self, key: str) -> None:
         self.model.due.pop(key, None)

@@ -55,6 +55,19 @@ async def test_promise_11_a_call_in_flight_when_the_driver_dies_is_repeated(worl
     assert len(world.stored) == 1
 
 
+@each_kind
+async def test_promise_11_tries_for_which_the_driver_was_away_do_not_make_later_waits_longer(world: World) -> None:
+    async with world.sidecar(work=type(world.settings().work)(retry_start=0.1, retry_max=100.0)) as sidecar:
+        await world.driver.stop_serving()
+        await world.until(sidecar.health.ready)
+        await world.make_content("one")
+        await world.until(lambda: "(attempt 5, " in (world.error("one") or ""))
+        world.driver.faults.set(Fault(match=world.kind.create, error="INTERNAL", message="no", times=1))
+        await world.driver.start_serving()
+        await world.until(lambda: "Internal: no (attempt 1, next in 0s)" in (world.error("one") or ""))
+        await world.until(lambda: world.ready("one"))
+
+
 @dataclass(frozen=True)
 class WatchTrouble:
     """What happens when the open watches have been reset."""
