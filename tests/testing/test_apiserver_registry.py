@@ -15,6 +15,7 @@ from snapshotter.testing.apiserver.kinds import (
     from_definition,
     version_priority,
 )
+from snapshotter.testing.apiserver.notes import Notes
 from snapshotter.testing.apiserver.presentation import Presentation, form_of
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.status import ApiError, Json
@@ -134,10 +135,15 @@ REFUSED: dict[str, tuple[str, Json, set[str]]] = {
         definition(versions=[{"name": "v1", "served": True, "storage": True, "schema": BAD_RULE}]),
         {"spec.versions"},
     ),
-    "a definition that asks a webhook to convert": (
+    "a definition whose webhook does not know the reviews of v1": (
         CRD_PLURAL,
-        definition(conversion={"strategy": "Webhook"}),
-        {"spec.conversion.strategy"},
+        definition(
+            conversion={
+                "strategy": "Webhook",
+                "webhook": {"conversionReviewVersions": ["v1beta1"], "clientConfig": {"url": "https://a.example.com"}},
+            }
+        ),
+        {"spec.conversion.conversionReviewVersions"},
     ),
     "a definition in a protected group without approval": (
         CRD_PLURAL,
@@ -286,7 +292,8 @@ class TestVersions:
     def test_an_object_is_served_in_each_with_what_that_knows(self, widgets: Server) -> None:
         widgets.create("widgets", {"apiVersion": "example.com/v1", "kind": "Widget", **named(old="a", new="b")})
         target = widgets.target("widgets", "x", "v1beta1")
-        shown = msgspec.json.decode(Presentation(target.kind, target.version).one(widgets.registry.read(target)))
+        stored = widgets.registry.read(target)
+        shown = msgspec.json.decode(Presentation(target.kind, target.version).one(stored, Notes()))
         assert (shown["apiVersion"], shown["old"], "new" in shown) == ("example.com/v1beta1", "a", False)
         assert widgets.registry.read(target).object["new"] == "b"
 

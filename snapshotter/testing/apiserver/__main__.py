@@ -40,7 +40,22 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="serve HTTPS; without it kubectl shows no token, so --authorization-mode=RBAC wants it",
     )
+    parser.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        type=_service,
+        metavar="NAMESPACE/NAME=HOST:PORT",
+        help="where a service is found that a webhook's configuration names; can be given several times",
+    )
     return parser
+
+
+def _service(text: str) -> tuple[str, str]:
+    name, equals, address = text.partition("=")
+    if not equals or name.count("/") != 1 or not address.rpartition(":")[2].isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME=HOST:PORT")
+    return name, address
 
 
 async def _serve(options: argparse.Namespace) -> int:
@@ -50,7 +65,14 @@ async def _serve(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stopped.set)
     host, _, port = options.listen.rpartition(":")
     rbac = options.authorization_mode == "RBAC"
-    serving = ApiServer.serve(options.crds, host or "127.0.0.1", int(port), rbac=rbac, tls=options.tls)
+    serving = ApiServer.serve(
+        options.crds,
+        host or "127.0.0.1",
+        int(port),
+        rbac=rbac,
+        tls=options.tls,
+        services=dict(options.service),
+    )
     async with serving as server:
         if options.kubeconfig is not None:
             _write(options.kubeconfig, server.kubeconfig())

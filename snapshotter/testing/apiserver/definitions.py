@@ -1,12 +1,13 @@
 """CustomResourceDefinitions: their checks, defaults and status."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from snapshotter.testing.apiserver.kinds import from_definition
 from snapshotter.testing.apiserver.rules import RuleError
 from snapshotter.testing.apiserver.status import Cause, Json
+from snapshotter.testing.apiserver.webhook_config import broken_client_config, complete_client_config
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _APPROVAL = "api-approved.kubernetes.io"
@@ -19,7 +20,8 @@ def complete(definition: Json) -> None:
     if "kind" in names:
         names.setdefault("singular", names["kind"].lower())
         names.setdefault("listKind", names["kind"] + "List")
-    spec.setdefault("conversion", {"strategy": "None"})
+    conversion = spec.setdefault("conversion", {"strategy": "None"})
+    complete_client_config(conversion.get("webhook", {}).get("clientConfig") or {})
     earlier = definition.get("status", {})
     stored = [version.get("name") for version in spec.get("versions", ()) if version.get("storage")]
     since = definition["metadata"].get("creationTimestamp")
@@ -73,11 +75,7 @@ def broken(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> 
         yield Cause("metadata.name", "FieldValueInvalid", detail, value=definition["metadata"]["name"])
     if _is_protected(spec["group"]):
         yield from _broken_approval(definition)
-    strategy = spec.get("conversion", {}).get("strategy")
-    if strategy != "None":
-        # Conversion by a webhook has its place in `conversion`, but nobody asks a webhook yet.
-        detail = 'supported values: "None"'
-        yield Cause("spec.conversion.strategy", "FieldValueNotSupported", detail, value=strategy)
+    yield from _broken_conversion(spec.get("conversion", {}))
     if earlier is not None:
         for path in (("group",), ("scope",), ("names", "kind"), ("names", "plural")):
             if _at(spec, path) != _at(earlier["spec"], path):
@@ -87,6 +85,40 @@ def broken(definition: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> 
         from_definition(definition)
     except (RuleError, re.error) as error:
         yield Cause("spec.versions", "FieldValueInvalid", str(error))
+
+
+def _broken_conversion(conversion: Mapping[str, Any]) -> Iterator[Cause]:
+    strategy = conversion.get("strategy")
+    webhook = conversion.get("webhook") or {}
+    config, versions = webhook.get("clientConfig"), webhook.get("conversionReviewVersions") or []
+    at = "spec.conversion"
+    if not strategy:
+        yield Cause(f"{at}.strategy", "FieldValueRequired")
+    elif strategy not in ("None", "Webhook"):
+        detail = 'supported values: "None", "Webhook"'
+        yield Cause(f"{at}.strategy", "FieldValueNotSupported", detail, value=strategy)
+    elif strategy == "None":
+        for name, value in (("webhookClientConfig", config), ("conversionReviewVersions", versions)):
+            if value:
+                detail = "should not be set when strategy is not set to Webhook"
+                yield Cause(f"{at}.{name}", "FieldValueForbidden", detail)
+    else:
+        if config is None:
+            yield Cause(f"{at}.webhookClientConfig", "FieldValueRequired", "required when strategy is set to Webhook")
+        else:
+            yield from broken_client_config(f"{at}.webhookClientConfig", config)
+        yield from _broken_review_versions(f"{at}.conversionReviewVersions", versions)
+
+
+def _broken_review_versions(path: str, versions: Sequence[str]) -> Iterator[Cause]:
+    if not versions:
+        yield Cause(path, "FieldValueRequired")
+    elif "v1" not in versions:
+        # A real server knows v1beta1, too.
+        yield Cause(path, "FieldValueInvalid", "must include at least one of v1", value=list(versions))
+    for index, version in enumerate(versions):
+        if version in versions[:index]:
+            yield Cause(f"{path}[{index}]", "FieldValueInvalid", "duplicate version", value=version)
 
 
 def _incomplete(definition: Mapping[str, Any]) -> Iterator[Cause]:

@@ -2,6 +2,8 @@
 
 import itertools
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +13,7 @@ from snapshotter.testing.apiserver.access import Gate, access_of
 from snapshotter.testing.apiserver.calls import Call, Cut, fail
 from snapshotter.testing.apiserver.lists import page
 from snapshotter.testing.apiserver.meta import meta_answer
+from snapshotter.testing.apiserver.notes import Notes, settled
 from snapshotter.testing.apiserver.presentation import Presentation, form_of
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.requests import (
@@ -38,9 +41,14 @@ from snapshotter.testing.apiserver.targets import PATCH_TYPES, Outcome, Target, 
 from snapshotter.testing.apiserver.tokens import Tokens
 from snapshotter.testing.apiserver.watch_requests import WatchRequests
 from snapshotter.testing.apiserver.watching import Watches, abort
+from snapshotter.testing.apiserver.webhook_calls import WebhookCalls
 from snapshotter.testing.faults import Active, Faults
 
 _JSON = "application/json"
+
+Render = Callable[[Notes], web.Response]
+"""Makes the response. Raises `Unanswered` where the object has to be converted first."""
+
 _MOST_RECORDS = 200_000
 """So many requests are kept; then the older half is forgotten."""
 
@@ -56,14 +64,16 @@ class Handlers:
         bookmark_seconds: float,
         gate: Gate,
         tokens: Tokens,
+        calls: WebhookCalls,
     ) -> None:
         self.requests: list[Record] = []
         self._registry = registry
         self._gate = gate
         self._tokens = tokens
+        self._calls = calls
         self._store: Store = registry.store
         self._faults = faults
-        self._watch_requests = WatchRequests(registry.store, faults, watches, bookmark_seconds)
+        self._watch_requests = WatchRequests(registry.store, faults, watches, bookmark_seconds, calls)
         self._numbers = itertools.count(1)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -112,7 +122,9 @@ class Handlers:
             self._admit(call)
             if call.verb == "WATCH":
                 return await self._watch(call, active)
-            response = self._serve(call)
+            render = await settled(lambda notes: self._serve(call, notes), self._calls)
+            # What is done is done: if its answer cannot be converted, only the answer is lost.
+            response = await settled(render, self._calls)
             await self._faults.pause(active, "after")
             fail(active, "after")
         except ApiError as error:
@@ -130,27 +142,31 @@ class Handlers:
         call.user = self._gate.user_of(request.headers.get("Authorization", ""))
         self._gate.check(call.user, access_of(call.place, request.path, call.verb, request.query))
 
-    def _serve(self, call: Call) -> web.Response:
+    def _serve(self, call: Call, notes: Notes) -> Render:
+        """Do what is asked; the answer renders the response. Raises `ApiError`, `PathNotFound` and `Unanswered`."""
+        call.warnings.clear()  # of an earlier run
         if call.place is None:
-            return meta_answer(call.request, self._registry.catalogue)
+            response = meta_answer(call.request, self._registry.catalogue)
+            return lambda _: response
         target = self._target(call)
         if not target.kind.is_stored or target.subresource in target.kind.actions:
-            return self._question(call, target)
+            response = self._question(call, target, notes)
+            return lambda _: response
         match call.verb, bool(target.name):
             case "GET", True:
                 return self._one(call, target, self._registry.read(target))
             case "LIST", False:
-                return self._list(call, target)
+                return lambda _: self._list(call, target)
             case "POST", False:
-                return self._create(call, target)
+                return self._create(call, target, notes)
             case "PUT", True:
-                return self._update(call, target)
+                return self._update(call, target, notes)
             case "PATCH", True:
-                return self._patch(call, target)
+                return self._patch(call, target, notes)
             case "DELETE", True:
-                return self._delete(call, target)
+                return self._delete(call, target, notes)
             case "DELETE", False:
-                return self._delete_all(call, target)
+                return self._delete_all(call, target, notes)
             case _:
                 raise method_not_allowed()
 
@@ -179,9 +195,9 @@ class Handlers:
             call.request.query.get("includeObject", "Metadata"),
         )
 
-    def _one(self, call: Call, target: Target, stored: Stored, status: int = 200) -> web.Response:
-        body = self._presentation(call, target).one(stored)
-        return web.Response(body=body, status=status, content_type=_JSON)
+    def _one(self, call: Call, target: Target, stored: Stored, status: int = 200) -> Render:
+        presentation = self._presentation(call, target)
+        return lambda notes: web.Response(body=presentation.one(stored, notes), status=status, content_type=_JSON)
 
     def _list(self, call: Call, target: Target) -> web.Response:
         query = call.request.query
@@ -189,11 +205,11 @@ class Handlers:
         found = page(self._store, target.kind.key, selection, query)
         return web.Response(body=self._presentation(call, target).many(found), content_type=_JSON)
 
-    def _create(self, call: Call, target: Target) -> web.Response:
+    def _create(self, call: Call, target: Target, notes: Notes) -> Render:
         body = _object(call, target)
-        return self._written(call, target, self._registry.create(target, body, self._options(call)))
+        return self._written(call, target, self._registry.create(target, body, self._options(call, notes)))
 
-    def _question(self, call: Call, target: Target) -> web.Response:
+    def _question(self, call: Call, target: Target, notes: Notes) -> web.Response:
         """Answer what is not kept: a review of access, or the request for a token of an account."""
         if call.verb != "POST":
             raise method_not_allowed()
@@ -201,15 +217,15 @@ class Handlers:
         if target.name:
             answer = token_answer(self._registry.read(target), body, self._tokens, call.arrived)
         else:
-            self._registry.decode(target, body, self._options(call))
+            self._registry.decode(target, body, self._options(call, notes))
             answer = reviewed(body, target.namespace, call.user, self._gate.authorizer)
         return json_response(answer, 201)
 
-    def _update(self, call: Call, target: Target) -> web.Response:
+    def _update(self, call: Call, target: Target, notes: Notes) -> Render:
         body = _object(call, target)
-        return self._written(call, target, self._registry.update(target, body, self._options(call)))
+        return self._written(call, target, self._registry.update(target, body, self._options(call, notes)))
 
-    def _patch(self, call: Call, target: Target) -> web.Response:
+    def _patch(self, call: Call, target: Target, notes: Notes) -> Render:
         patch_type = PATCH_TYPES.get(call.request.content_type)
         if patch_type is None:
             accepted = [
@@ -221,30 +237,36 @@ class Handlers:
             # What an apply patch creates has to be allowed as a creation, too.
             access = access_of(call.place, call.request.path, "POST", call.request.query)
             self._gate.check(call.user, access)
-        return self._written(call, target, self._registry.patch(target, patch_type, patch, self._options(call)))
+        options = self._options(call, notes)
+        return self._written(call, target, self._registry.patch(target, patch_type, patch, options))
 
-    def _options(self, call: Call) -> WriteOptions:
-        return write_options(call.request.query, call.warnings)
+    def _options(self, call: Call, notes: Notes) -> WriteOptions:
+        return write_options(call.request.query, call.warnings, notes)
 
-    def _written(self, call: Call, target: Target, outcome: Outcome) -> web.Response:
+    def _written(self, call: Call, target: Target, outcome: Outcome) -> Render:
         return self._one(call, target, outcome.stored, 201 if outcome.created else 200)
 
-    def _delete(self, call: Call, target: Target) -> web.Response:
-        outcome = self._registry.delete(target, delete_options(call.request.query, call.body))
+    def _delete(self, call: Call, target: Target, notes: Notes) -> Render:
+        outcome = self._registry.delete(target, delete_options(call.request.query, call.body, notes))
         if not outcome.gone or target.kind.returns_deleted:
             return self._one(call, target, outcome.stored)
         details = target.subject.details() | {"uid": outcome.stored.object["metadata"]["uid"]}
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-        return json_response(status)
+        return lambda _: json_response(status)
 
-    def _delete_all(self, call: Call, target: Target) -> web.Response:
+    def _delete_all(self, call: Call, target: Target, notes: Notes) -> Render:
         query = call.request.query
-        options = delete_options(query, call.body)
+        options = delete_options(query, call.body, notes)
         selection = selection_of(target.kind, target.version, target.namespace, query)
         found = page(self._store, target.kind.key, selection, query)
-        for stored in found.items:
-            self._registry.delete(Target(target.kind, target.version, *stored.key), options)
-        return web.Response(body=self._presentation(call, target).many(found), content_type=_JSON)
+        body = self._presentation(call, target).many(found)
+        targets = [Target(target.kind, target.version, *stored.key) for stored in found.items]
+        # What is unanswered comes up in the rehearsal, before the first is deleted.
+        for each in targets if target.kind.asks_webhook else ():
+            self._registry.delete(each, replace(options, dry_run=True))
+        for each in targets:
+            self._registry.delete(each, options)
+        return lambda _: web.Response(body=body, content_type=_JSON)
 
 
 def _refusal(error: ApiError) -> web.Response:

@@ -12,21 +12,25 @@ from snapshotter.testing.apiserver.builtin import PROTECTION_FINALIZERS
 from snapshotter.testing.apiserver.definitions import CLEANUP_FINALIZER
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
+from snapshotter.testing.apiserver.notes import Notes, settled
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.status import ApiError, Json
 from snapshotter.testing.apiserver.store import Change, Key, Resource, Stored
 from snapshotter.testing.apiserver.targets import DeleteOptions, Target
+from snapshotter.testing.apiserver.webhook_calls import WebhookCalls
 
 _NAMESPACES = ("", "namespaces")
 _DEFINITIONS = (CRD_GROUP, CRD_PLURAL)
 _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
+_AGAIN_SECONDS = 1.0
 
 
 class Housekeeping:
     """Follows the changes of the store and tidies up after them; `run` it as a task."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, calls: WebhookCalls) -> None:
+        self._calls = calls
         self._registry = registry
         self._store = registry.store
         self._dependents: dict[str, set[tuple[Resource, Key]]] = {}
@@ -77,11 +81,19 @@ class Housekeeping:
             await self._wake.wait()
             self._wake.clear()
             due, self._due = self._due, {}
-            for resource, key in due:
-                self._tidy(resource, key)
+            for place in due:
+                await self._tidy_up(place)
             await asyncio.sleep(0)
 
-    def _tidy(self, resource: Resource, key: Key) -> None:
+    async def _tidy_up(self, place: tuple[Resource, Key]) -> None:
+        try:
+            await settled(lambda notes: self._tidy(place, notes), self._calls)
+        except ApiError:
+            # Only a webhook that is away refuses anything here.
+            asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._look_at, place)
+
+    def _tidy(self, place: tuple[Resource, Key], notes: Notes) -> None:
+        resource, key = place
         stored = self._store.get(resource, key)
         if stored is None:
             return
@@ -91,16 +103,16 @@ class Housekeeping:
             return
         target = Target(kind, kind.storage, *key)
         if is_terminating(stored.object):
-            self._finish(target, stored)
+            self._finish(target, stored, notes)
         elif gone := [owner["uid"] for owner in _owners(stored) if self._is_gone(owner)]:
-            self._leave(target, stored, gone)
+            self._leave(target, stored, gone, notes)
 
-    def _leave(self, target: Target, stored: Stored, gone: Collection[str]) -> None:
+    def _leave(self, target: Target, stored: Stored, gone: Collection[str], notes: Notes) -> None:
         """Delete an object whose owners are gone; while it has another one it only loses the references."""
         if len(gone) == len(_owners(stored)):
-            self._delete(target)
+            self._delete(target, notes)
         else:
-            self._registry.finish(target, _without_owners(stored, gone))
+            self._registry.finish(target, _without_owners(stored, gone), notes)
 
     def _is_gone(self, owner: Json) -> bool:
         """Owners of kinds and versions that are not served count as being there."""
@@ -111,57 +123,57 @@ class Housekeeping:
         found = self._registry.catalogue.of_kind(group, kind)
         return found is not None and version in (each.name for each in found.served_versions())
 
-    def _finish(self, target: Target, stored: Stored) -> None:
+    def _finish(self, target: Target, stored: Stored, notes: Notes) -> None:
         """Do what a terminating object waits for, and let go of it once that is done."""
         finalizers = stored.object["metadata"].get("finalizers", ())
-        if target.kind.key == _NAMESPACES and not self._empty_namespace(stored.key[1]):
+        if target.kind.key == _NAMESPACES and not self._empty_namespace(stored.key[1], notes):
             return
-        if CLEANUP_FINALIZER in finalizers and self._delete_instances(stored):
-            self._release(target, stored, CLEANUP_FINALIZER)
-        elif _FOREGROUND in finalizers and self._delete_dependents(stored):
-            self._release(target, stored, _FOREGROUND)
+        if CLEANUP_FINALIZER in finalizers and self._delete_instances(stored, notes):
+            self._release(target, stored, CLEANUP_FINALIZER, notes)
+        elif _FOREGROUND in finalizers and self._delete_dependents(stored, notes):
+            self._release(target, stored, _FOREGROUND, notes)
         elif _ORPHAN in finalizers:
-            self._orphan_dependents(stored)
-            self._release(target, stored, _ORPHAN)
+            self._orphan_dependents(stored, notes)
+            self._release(target, stored, _ORPHAN, notes)
         elif (finalizer := PROTECTION_FINALIZERS.get(target.kind.kind)) in finalizers and not _is_in_use(stored):
-            self._release(target, stored, str(finalizer))
+            self._release(target, stored, str(finalizer), notes)
         elif target.kind.key == _NAMESPACES and stored.object["spec"].get("finalizers"):
             obj = stored.fresh()
             obj["spec"] = {}
-            self._registry.finish(target, obj)
+            self._registry.finish(target, obj, notes)
 
-    def _release(self, target: Target, stored: Stored, finalizer: str) -> None:
+    def _release(self, target: Target, stored: Stored, finalizer: str, notes: Notes) -> None:
         obj = stored.fresh()
         obj["metadata"]["finalizers"].remove(finalizer)
         if not obj["metadata"]["finalizers"]:
             del obj["metadata"]["finalizers"]
-        self._registry.finish(target, obj)
+        self._registry.finish(target, obj, notes)
 
-    def _empty_namespace(self, namespace: str) -> bool:
+    def _empty_namespace(self, namespace: str, notes: Notes) -> bool:
         """Delete what lives in the namespace; true once nothing is left."""
         kinds = [kind for kind in self._registry.catalogue if kind.namespaced]
-        emptied = [self._delete_all(kind, namespace) for kind in kinds]
+        emptied = [self._delete_all(kind, namespace, notes) for kind in kinds]
         return all(emptied)
 
-    def _delete_instances(self, definition: Stored) -> bool:
+    def _delete_instances(self, definition: Stored, notes: Notes) -> bool:
         spec = definition.object["spec"]
-        return self._delete_all(self._registry.catalogue.get(spec["group"], spec["names"]["plural"]), None)
+        return self._delete_all(self._registry.catalogue.get(spec["group"], spec["names"]["plural"]), None, notes)
 
-    def _delete_all(self, kind: Kind, namespace: str | None) -> bool:
+    def _delete_all(self, kind: Kind, namespace: str | None, notes: Notes) -> bool:
         for stored in self._store.all(kind.key, namespace):
-            self._delete(Target(kind, kind.storage, *stored.key))
+            self._delete(Target(kind, kind.storage, *stored.key), notes)
         return not self._store.all(kind.key, namespace)
 
-    def _delete_dependents(self, owner: Stored) -> bool:
+    def _delete_dependents(self, owner: Stored, notes: Notes) -> bool:
         """Delete the dependents of a foreground deletion; true once none is left that blocks its owner."""
         for target in list(self._dependents_of(owner)):
-            self._delete(target)
+            self._delete(target, notes)
         return not any(self._blocks(target, owner) for target in self._dependents_of(owner))
 
-    def _orphan_dependents(self, owner: Stored) -> None:
+    def _orphan_dependents(self, owner: Stored, notes: Notes) -> None:
         uid = owner.object["metadata"]["uid"]
         for target in list(self._dependents_of(owner)):
-            self._registry.finish(target, _without_owners(self._registry.read(target), [uid]))
+            self._registry.finish(target, _without_owners(self._registry.read(target), [uid]), notes)
         self._dependents.pop(uid, None)
 
     def _dependents_of(self, owner: Stored) -> Iterator[Target]:
@@ -177,9 +189,9 @@ class Housekeeping:
         owners = _owners(self._registry.read(target))
         return any(item["uid"] == uid and item.get("blockOwnerDeletion") for item in owners)
 
-    def _delete(self, target: Target) -> None:
+    def _delete(self, target: Target, notes: Notes) -> None:
         try:
-            self._registry.delete(target, DeleteOptions())
+            self._registry.delete(target, DeleteOptions(notes=notes))
         except ApiError as error:
             if error.code != 404:
                 raise

@@ -79,6 +79,11 @@ class Kind:
         return self.group, self.plural
 
     @property
+    def asks_webhook(self) -> bool:
+        """Whether another program converts between the versions."""
+        return bool(self.conversion["strategy"] == "Webhook")
+
+    @property
     def storage(self) -> Version:
         return self.versions[self.storage_version]
 
@@ -122,6 +127,9 @@ class Catalogue:
     def get(self, group: str, plural: str) -> Kind:
         """Raises `KeyError`."""
         return self._kinds[group, plural]
+
+    def of_resource(self, key: tuple[str, str]) -> Kind | None:
+        return self._kinds.get(key)
 
     def of_plural(self, plural: str) -> Kind:
         """The kind of that plural (`secrets`, or `leases.coordination.k8s.io`); `KeyError` when there is none."""

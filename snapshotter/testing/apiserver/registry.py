@@ -1,6 +1,7 @@
 """Creating, changing and deleting objects as the API server does it, on the store and apart from HTTP.
 
-Each operation runs whole, without waiting, so that nobody sees or disturbs half of it.
+Each operation runs whole, without waiting, so that nobody sees or disturbs half of it. One that needs the answer of a
+webhook raises `Unanswered` before it has changed anything, see `notes`.
 """
 
 import random
@@ -34,6 +35,7 @@ from snapshotter.testing.apiserver.metadata import (
     timestamp,
     unqualified_finalizers,
 )
+from snapshotter.testing.apiserver.notes import Notes
 from snapshotter.testing.apiserver.patching import PatchError, json_patch, merge, strategic
 from snapshotter.testing.apiserver.schema import ABSENT, validate
 from snapshotter.testing.apiserver.status import (
@@ -63,7 +65,10 @@ _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class Registry:
-    """The objects behind their rules. All methods raise `ApiError`, and own the bodies that they are given."""
+    """The objects behind their rules.
+
+    All methods raise `ApiError` and `Unanswered`, and own the bodies that they are given.
+    """
 
     def __init__(self, store: Store, catalogue: Catalogue, clock: Callable[[], float]) -> None:
         self.store = store
@@ -84,7 +89,7 @@ class Registry:
         tidy(metadata)
         if metadata.pop("resourceVersion", None):
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
-        self._begin(target, metadata)
+        self._begin(target, metadata, options.notes)
         self._check_home(target, metadata["name"])
         if kind.is_custom and target.version.has_status:
             body.pop("status", None)
@@ -93,7 +98,7 @@ class Registry:
         self._validate(named, body, None, options)
         if (there := self.store.get(kind.key, named.key)) is not None:
             raise already_exists(named.subject, is_terminating=is_terminating(there.object))
-        return Outcome(self._put(named, body, dry_run=options.dry_run), created=True)
+        return Outcome(self._put(named, body, options), created=True)
 
     def update(self, target: Target, body: Json, options: WriteOptions) -> Outcome:
         """Put the object in the place of the one that is there."""
@@ -113,7 +118,7 @@ class Registry:
         if patch_type == "apply":
             return self._apply(target, patch, options)
         old = self.read(target)
-        current = converted(old.fresh(), target.kind, target.version)
+        current = converted(old.fresh(), target.kind, target.version, options.notes)
         try:
             body = _patched_tree(patch_type, current, patch, target.version)
         except PatchError as error:
@@ -124,7 +129,7 @@ class Registry:
         """Delete the object, or mark it as terminating while finalizers hold it."""
         old = self.read(target)
         check_preconditions(target, old, options)
-        obj = converted(old.fresh(), target.kind, target.version)
+        obj = converted(old.fresh(), target.kind, target.version, options.notes)
         metadata = obj["metadata"]
         if is_terminating(obj):
             return Outcome(old)
@@ -134,18 +139,18 @@ class Registry:
             if options.dry_run:
                 return Outcome(old, gone=True)
             return Outcome(self.store.remove(target.kind.key, target.key), gone=True)
-        metadata["deletionTimestamp"] = timestamp(self._clock())
+        metadata["deletionTimestamp"] = timestamp(self._now(options.notes))
         metadata["deletionGracePeriodSeconds"] = 0
         if "generation" in metadata:
             metadata["generation"] += 1
-        return Outcome(self._put(target, obj, dry_run=options.dry_run))
+        return Outcome(self._put(target, obj, options))
 
-    def finish(self, target: Target, obj: Json) -> None:
+    def finish(self, target: Target, obj: Json, notes: Notes) -> None:
         """For controllers of the server itself: store the object without the checks of a request."""
         if is_terminating(obj) and not builtin.is_held(target.kind, obj):
             self.store.remove(target.kind.key, target.key)
         else:
-            self._put(target, obj, dry_run=False)
+            self._put(target, obj, WriteOptions(notes=notes))
 
     def decode(self, target: Target, body: Json, options: WriteOptions) -> None:
         """Make the body an object of the kind."""
@@ -163,7 +168,8 @@ class Registry:
     def _patched(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Store what a patch has made of the object."""
         original = msgspec.json.encode(body)
-        earlier, strict = served(old, target.kind, target.version), options.validation == "Strict"
+        earlier = served(old, target.kind, target.version, options.notes)
+        strict = options.validation == "Strict"
         try:
             check_identity(target.kind, target.version, body)
             _warn(options, complete(target.kind, target.version, body, earlier, strict=strict))
@@ -174,16 +180,18 @@ class Registry:
         check_namespace(target, body["metadata"])
         return self._change(target, body, old, options)
 
-    def _begin(self, target: Target, metadata: Json) -> None:
+    def _now(self, notes: Notes) -> float:
+        return notes.once("now", self._clock)
+
+    def _begin(self, target: Target, metadata: Json, notes: Notes) -> None:
         """Give a new object its name, uid and birth."""
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
             metadata.pop(name, None)
         if not metadata.get("name") and metadata.get("generateName"):
-            suffix = "".join(random.choices(_SUFFIX_ALPHABET, k=5))  # noqa: S311 - a name, not a secret
-            metadata["name"] = metadata["generateName"] + suffix
+            metadata["name"] = metadata["generateName"] + notes.once("suffix", _suffix)
         metadata.setdefault("name", "")
-        metadata["uid"] = str(uuid.uuid4())
-        metadata["creationTimestamp"] = timestamp(self._clock())
+        metadata["uid"] = notes.once("uid", lambda: str(uuid.uuid4()))
+        metadata["creationTimestamp"] = timestamp(self._now(notes))
         if target.kind.keeps_generation:
             metadata["generation"] = 1
 
@@ -201,10 +209,10 @@ class Registry:
 
     def _change(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Store `body`, which is in the version of the request, in the place of `old`."""
-        earlier = served(old, target.kind, target.version)
+        earlier = served(old, target.kind, target.version, options.notes)
         check_version(target, body["metadata"], old)
         if target.subresource:
-            body = _with_new_status(body, converted(old.fresh(), target.kind, target.version))
+            body = _with_new_status(body, converted(old.fresh(), target.kind, target.version, options.notes))
         elif target.version.has_status and "status" in earlier:
             body["status"] = earlier["status"]
         elif target.version.has_status:
@@ -216,12 +224,12 @@ class Registry:
         builtin.prepare_update(target.kind, body, earlier)
         if target.kind.keeps_generation and _is_new_generation(target.version, body, earlier):
             metadata["generation"] += 1
-        if _is_unchanged(body, earlier) and _is_stored_whole(target, earlier, old):
+        if _is_unchanged(body, earlier) and _is_stored_whole(target, earlier, old, options.notes):
             return Outcome(old)
         self._validate(target, body, earlier, options)
         if is_terminating(body) and not builtin.is_held(target.kind, body):
             return self._release(target, body, old, options)
-        return Outcome(self._put(target, body, dry_run=options.dry_run))
+        return Outcome(self._put(target, body, options))
 
     def _release(self, target: Target, obj: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Remove an object whose last finalizer went. The writer gets it at the version that it had before."""
@@ -273,29 +281,35 @@ class Registry:
         old = self.store.get(target.kind.key, target.key)
         if old is None and target.subresource:
             raise not_found(target.subject)
-        current = {"metadata": {}} if old is None else converted(old.fresh(), target.kind, target.version)
+        current = (
+            {"metadata": {}} if old is None else converted(old.fresh(), target.kind, target.version, options.notes)
+        )
         body = apply.applied(
             current,
             wanted,
             target.version.node,
             target.subject,
             options.manager,
-            self._clock(),
+            self._now(options.notes),
             force=options.force,
         )
         if old is None:
             return self.create(target, body, options)
         return self._patched(target, body, old, options)
 
-    def _put(self, target: Target, obj: Json, *, dry_run: bool) -> Stored:
+    def _put(self, target: Target, obj: Json, options: WriteOptions | DeleteOptions) -> Stored:
         """Store the object, which is in some version of its kind, in the one that is stored."""
-        obj = converted(obj, target.kind, target.kind.storage)
-        if dry_run:
+        obj = converted(obj, target.kind, target.kind.storage, options.notes)
+        if options.dry_run:
             old = self.store.get(target.kind.key, target.key)
             if old is not None:
                 obj["metadata"]["resourceVersion"] = str(old.version)
             return Stored(target.key, self.store.version, obj)
         return self.store.put(target.kind.key, target.key, obj)
+
+
+def _suffix() -> str:
+    return "".join(random.choices(_SUFFIX_ALPHABET, k=5))  # noqa: S311 - a name, not a secret
 
 
 def _warn(options: WriteOptions, dropped: Iterable[str]) -> None:
@@ -341,11 +355,11 @@ def _is_new_generation(version: Version, body: Json, earlier: Json) -> bool:
     )
 
 
-def _is_stored_whole(target: Target, earlier: Json, old: Stored) -> bool:
+def _is_stored_whole(target: Target, earlier: Json, old: Stored, notes: Notes) -> bool:
     """Whether nothing is lost or changed when what the client's version knows of the object is stored again."""
     if earlier is old.object:
         return True
-    return same(converted(copied(earlier), target.kind, target.kind.storage), old.object)
+    return same(converted(copied(earlier), target.kind, target.kind.storage, notes), old.object)
 
 
 def _is_unchanged(body: Json, earlier: Json) -> bool:

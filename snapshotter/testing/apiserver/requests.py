@@ -9,6 +9,7 @@ import yaml
 
 from snapshotter.testing.apiserver import protobuf
 from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version
+from snapshotter.testing.apiserver.notes import Notes
 from snapshotter.testing.apiserver.status import (
     Cause,
     Subject,
@@ -162,7 +163,7 @@ def decoded(body: bytes, kind: str) -> Any:
     return value
 
 
-def write_options(query: Mapping[str, str], warnings: list[str]) -> WriteOptions:
+def write_options(query: Mapping[str, str], warnings: list[str], notes: Notes) -> WriteOptions:
     """The options of a write, which puts its warnings into the list. Raises `ApiError` 400."""
     validation = query.get("fieldValidation") or "Warn"
     _check_option("fieldValidation", validation, ("Ignore", "Strict", "Warn"))
@@ -172,10 +173,11 @@ def write_options(query: Mapping[str, str], warnings: list[str]) -> WriteOptions
         manager=query.get("fieldManager", ""),
         force=is_true(query, "force"),
         warnings=warnings,
+        notes=notes,
     )
 
 
-def delete_options(query: Mapping[str, str], body: bytes) -> DeleteOptions:
+def delete_options(query: Mapping[str, str], body: bytes, notes: Notes) -> DeleteOptions:
     """Options from the body or, where it leaves them out, from the query. Raises `ApiError` 400."""
     given = decoded(body, "DeleteOptions") if body else {}
     if not isinstance(given, dict):
@@ -189,6 +191,7 @@ def delete_options(query: Mapping[str, str], body: bytes) -> DeleteOptions:
         propagation=cast("Propagation", propagation),
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),
+        notes=notes,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,9 @@ from snapshotter.testing.apiserver.status import Json
 from snapshotter.testing.apiserver.store import Change, Resource, Store
 from snapshotter.testing.apiserver.targets import Target, WriteOptions
 from snapshotter.testing.apiserver.tokens import Tokens
+from snapshotter.testing.apiserver.views import Views
 from snapshotter.testing.apiserver.watching import Watches
+from snapshotter.testing.apiserver.webhook_calls import WebhookCalls
 from snapshotter.testing.faults import Faults
 
 _NAMESPACES = ("default", "kube-system")
@@ -70,7 +72,7 @@ class Objects:
 class ApiServer:
     """A Kubernetes API server small enough to read. Make one with `ApiServer.serve()`."""
 
-    def __init__(self, bookmark_seconds: float = _BOOKMARK_SECONDS, *, rbac: bool = False) -> None:
+    def __init__(self, calls: WebhookCalls, bookmark_seconds: float = _BOOKMARK_SECONDS, *, rbac: bool = False) -> None:
         self.url = ""
         self.authority = ""
         """The PEM text of the certificate that clients have to trust; empty without TLS."""
@@ -79,12 +81,15 @@ class ApiServer:
         self._catalogue = Catalogue(builtin_kinds())
         self._registry = Registry(self._store, self._catalogue, time.time)
         self._watches = Watches()
-        self._housekeeping = Housekeeping(self._registry)
+        self.services = calls.services
+        """Where the services of the cluster are found that webhooks may name: `host:port`, by `namespace/name`."""
+        self._housekeeping = Housekeeping(self._registry, calls)
         self._tokens = Tokens(self._store, time.time)
         self._gate = Gate(self._store, self._tokens, rbac=rbac)
         self._handlers = Handlers(
-            self._registry, self.faults, self._watches, bookmark_seconds, self._gate, self._tokens
+            self._registry, self.faults, self._watches, bookmark_seconds, self._gate, self._tokens, calls
         )
+        self._store.listen(Views(self._catalogue, calls).follow)
         self._store.listen(self._follow_definitions)
         self._store.listen(self._watches.publish)
         self.objects = Objects(self._store, self._catalogue)
@@ -102,23 +107,31 @@ class ApiServer:
         bookmark_seconds: float = _BOOKMARK_SECONDS,
         rbac: bool = False,
         tls: bool = False,
+        services: Mapping[str, str] | None = None,
     ) -> AsyncIterator["ApiServer"]:
         """Serve until the block is left. `crds`: a directory of definitions; None: the shipped ones.
 
         Port 0 takes a free one. `rbac`: roles and bindings decide who may do what, and clients show tokens; without
         it everybody may do everything. `tls`: serve HTTPS; kubectl shows its token to no other server.
+        `services`: where webhooks are found that are named by their service, see `ApiServer.services`.
         Raises `ApiError` for a definition that is refused, `OSError` for a port in use.
         """
-        server = cls(bookmark_seconds, rbac=rbac)
+        async with WebhookCalls(services or {}) as calls:
+            server = cls(calls, bookmark_seconds, rbac=rbac)
+            async with server._serving(crds or shipped_crds(), host, port, tls=tls):
+                yield server
+
+    @asynccontextmanager
+    async def _serving(self, crds: Path, host: str, port: int, *, tls: bool) -> AsyncIterator[None]:
         for namespace in _NAMESPACES:
-            server.create("namespaces", {"metadata": {"name": namespace}})
-        for definition in definitions_in(crds or shipped_crds()):
-            server.create(f"{CRD_PLURAL}.{CRD_GROUP}", definition)
-        for plural, body in bootstrap_objects() if rbac else ():
-            server.create(f"{plural}.{RBAC_GROUP}", body)
-        server.compact()
+            self.create("namespaces", {"metadata": {"name": namespace}})
+        for definition in definitions_in(crds):
+            self.create(f"{CRD_PLURAL}.{CRD_GROUP}", definition)
+        for plural, body in () if self._gate.is_open else bootstrap_objects():
+            self.create(f"{plural}.{RBAC_GROUP}", body)
+        self.compact()
         runner = web.AppRunner(
-            server._application(),
+            self._application(),
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=_SHUTDOWN_SECONDS,
@@ -128,13 +141,13 @@ class ApiServer:
             encryption = encryption_for(host) if tls else None
             await web.TCPSite(runner, host, port, ssl_context=encryption.context if encryption else None).start()
             address, bound = runner.addresses[0][:2]
-            server.url = f"{'https' if tls else 'http'}://{address}:{bound}"
-            server.authority = encryption.authority if encryption else ""
-            async with _background(server._housekeeping.run(), "housekeeping"):
-                yield server
+            self.url = f"{'https' if tls else 'http'}://{address}:{bound}"
+            self.authority = encryption.authority if encryption else ""
+            async with _background(self._housekeeping.run(), "housekeeping"):
+                yield
         finally:
-            server.faults.clear()
-            for watch in server._watches.everyone():
+            self.faults.clear()
+            for watch in self._watches.everyone():
                 watch.end()
             await runner.cleanup()
 

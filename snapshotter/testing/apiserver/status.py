@@ -143,12 +143,16 @@ def forbidden(subject: Subject, detail: str) -> ApiError:
 
 def invalid(subject: Subject, causes: Sequence[Cause]) -> ApiError:
     """The object breaks its schema, its rules or those of metadata."""
-    unique = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
-    text = unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"
+    text = as_one_text(causes)
     details = _details(subject.group, subject.kind, subject.name)
     details["causes"] = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     kind = _qualified(subject.kind, subject.group)
     return ApiError(422, "Invalid", f'{kind} "{subject.name}" is invalid: {text}', details)
+
+
+def as_one_text(causes: Sequence[Cause]) -> str:
+    unique = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
+    return unique[0] if len(unique) == 1 else f"[{', '.join(unique)}]"
 
 
 def bad_request(message: str) -> ApiError:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from snapshotter.testing.apiserver.kinds import Kind, Version
+from snapshotter.testing.apiserver.notes import Notes
 from snapshotter.testing.apiserver.status import Subject
 from snapshotter.testing.apiserver.store import Key, Stored
 
@@ -48,6 +49,7 @@ class WriteOptions:
     force: bool = False
     warnings: list[str] = field(default_factory=list)
     """Takes what the writer should know, also when the write is refused."""
+    notes: Notes = field(default_factory=Notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class DeleteOptions:
     propagation: Propagation = "Background"
     uid: str | None = None
     resource_version: str | None = None
+    notes: Notes = field(default_factory=Notes)
 
 
 @dataclass(frozen=True, slots=True)

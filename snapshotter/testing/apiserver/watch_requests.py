@@ -1,7 +1,8 @@
 """Requests for watches: where each begins, how long it lasts, and what its fault does to it."""
 
+import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
@@ -10,9 +11,10 @@ from snapshotter.testing.apiserver.presentation import Presentation
 from snapshotter.testing.apiserver.requests import Start, is_true, start_of, whole_number
 from snapshotter.testing.apiserver.selection import selection_of
 from snapshotter.testing.apiserver.status import expired
-from snapshotter.testing.apiserver.store import Expired, Store
+from snapshotter.testing.apiserver.store import Expired, Store, Stored
 from snapshotter.testing.apiserver.targets import Target
 from snapshotter.testing.apiserver.watching import Pace, Watch, Watches, error_line, line
+from snapshotter.testing.apiserver.webhook_calls import WebhookCalls
 from snapshotter.testing.faults import Active, Faults
 
 _USUAL_TIMEOUT = (1800.0, 3600.0)
@@ -22,11 +24,14 @@ _USUAL_TIMEOUT = (1800.0, 3600.0)
 class WatchRequests:
     """Answers the requests for watches."""
 
-    def __init__(self, store: Store, faults: Faults, watches: Watches, bookmark_seconds: float) -> None:
+    def __init__(
+        self, store: Store, faults: Faults, watches: Watches, bookmark_seconds: float, calls: WebhookCalls
+    ) -> None:
         self._store = store
         self._faults = faults
         self._watches = watches
         self._bookmark_seconds = bookmark_seconds
+        self._calls = calls
 
     async def serve(
         self,
@@ -39,11 +44,17 @@ class WatchRequests:
         """Answer until the watch ends. Raises `ApiError` before the first byte, `Cut` when the connection is reset."""
         selection = selection_of(target.kind, target.version, target.namespace, call.request.query)
         start, pace = start_of(call.request.query, self._store), self._pace(call, presentation)
-        watch = Watch(selection, presentation.events(), start.version, call.request.transport)
+        watch = Watch(
+            selection,
+            presentation.events(),
+            lambda objects: self._prepare(presentation, objects),
+            start.version,
+            call.request.transport,
+        )
         # Nothing waits between here and the reading of the store, so no change is missed.
         self._watches.add(target.kind.key, watch)
         try:
-            initial = self._initial(target, watch, start, presentation)
+            initial = await self._initial(target, watch, start, presentation)
             response = await _begin(call)
             has_begun()
             await self._faults.pause(active, "after")
@@ -61,14 +72,17 @@ class WatchRequests:
             self._watches.remove(target.kind.key, watch)
         return response
 
-    def _initial(self, target: Target, watch: Watch, start: Start, presentation: Presentation) -> list[bytes]:
+    async def _prepare(self, presentation: Presentation, objects: Iterable[Stored]) -> None:
+        """Have the objects converted, if a webhook has to do it. Raises `ApiError`."""
+        if views := presentation.missing(objects):
+            await asyncio.gather(*(view.ask(self._calls) for view in views))
+
+    async def _initial(self, target: Target, watch: Watch, start: Start, presentation: Presentation) -> list[bytes]:
         """The frames with which a watch begins; what it has missed is offered to it."""
         if start.lists:
-            lines = watch.lines_of(self._store.all(target.kind.key, watch.namespace))
-            if start.marks_end:
-                mark = presentation.bookmark(self._store.version, ends_initial=True)
-                lines.append(line("BOOKMARK", mark))
-            return lines
+            mark = presentation.bookmark(start.version, ends_initial=True)
+            lines = await watch.lines_of(self._store.all(target.kind.key, watch.namespace))
+            return [*lines, line("BOOKMARK", mark)] if start.marks_end else lines
         try:
             missed = self._store.changes_since(target.kind.key, start.version)
         except Expired:

@@ -8,7 +8,7 @@ import math
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +22,8 @@ _HEARTBEAT_LINES = 500
 """So many lines at most are written at once."""
 
 Render = Callable[[Stored], bytes]
+Prepare = Callable[[Iterable[Stored]], Awaitable[None]]
+"""Waits until these can be rendered. Raises `ApiError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,13 @@ class Watch:
         self,
         selection: Selection,
         render: Render,
+        prepare: Prepare,
         after_version: int,
         transport: asyncio.Transport | None,
     ) -> None:
         self._selection = selection
         self._render = render
+        self._prepare = prepare
         self._after_version = after_version
         self._transport = transport
         self._pending: deque[Change] = deque()
@@ -63,9 +67,11 @@ class Watch:
     def namespace(self) -> str | None:
         return self._selection.namespace
 
-    def lines_of(self, existing: Iterable[Stored]) -> list[bytes]:
-        """The frames of the objects that there are already."""
-        return [line("ADDED", self._render(stored)) for stored in existing if self._selection.matches(stored)]
+    async def lines_of(self, existing: Iterable[Stored]) -> list[bytes]:
+        """The frames of the objects that there are already. Raises `ApiError`."""
+        chosen = [stored for stored in existing if self._selection.matches(stored)]
+        await self._prepare(chosen)
+        return [line("ADDED", self._render(stored)) for stored in chosen]
 
     def mute(self) -> None:
         """Stay open and send nothing any more."""
@@ -90,7 +96,7 @@ class Watch:
         next_bookmark = loop.time() + pace.bookmark_seconds
         await _write_all(response, initial)
         while not self._ended:
-            await _write_all(response, self._lines())
+            await _write_all(response, await self._lines())
             try:
                 async with asyncio.timeout_at(min(deadline, next_bookmark)):
                     await self._wake.wait()
@@ -100,7 +106,7 @@ class Watch:
                     await self._wait_for_end()
                     return
                 bookmarks = [] if pace.bookmark is None else [pace.bookmark()]
-                await _write_all(response, self._lines() + bookmarks)
+                await _write_all(response, await self._lines() + bookmarks)
                 next_bookmark = loop.time() + pace.bookmark_seconds
                 if loop.time() >= deadline:
                     return
@@ -110,14 +116,16 @@ class Watch:
             await self._wake.wait()
             self._wake.clear()
 
-    def _lines(self) -> list[bytes]:
-        lines = []
-        while self._pending:
-            event = self._selection.event(self._pending.popleft())
-            if event is not None:
-                kind, stored = event
-                lines.append(line(kind, self._render(stored)))
-        return lines
+    async def _lines(self) -> list[bytes]:
+        found = [self._selection.event(change) for change in self._pending]
+        self._pending.clear()
+        events = [event for event in found if event is not None]
+        try:
+            await self._prepare([stored for _, stored in events])
+        except ApiError as error:
+            self.end()
+            return [error_line(error)]
+        return [line(kind, self._render(stored)) for kind, stored in events]
 
 
 class Watches:
