@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from snapshotter import logs
 from snapshotter.daemon.running import CannotRun, Shutdown, run_until_stopped
 from snapshotter.metrics import WebhookMetrics
+from snapshotter.plan.permissions import webhook as table
 from snapshotter.runtime.lag import measure_lag
 from snapshotter.settings import AdmissionSettings, WebhookSettings, host_and_port
 from snapshotter.web.certificate import BadPair, ServedCertificate
@@ -141,13 +142,21 @@ async def _admission(
     settings: AdmissionSettings, metrics: WebhookMetrics, background: dict[str, Work]
 ) -> AsyncIterator[Handler]:
     # The API server's client is loaded by those alone who need it: it takes most of the memory and of the start.
+    from snapshotter.daemon.permissions import Permissions  # noqa: PLC0415
+    from snapshotter.kube.access import AccessReviews  # noqa: PLC0415
     from snapshotter.kube.connection import BadConfiguration, Limits, connect  # noqa: PLC0415
     from snapshotter.webhook.admission import admission, judges  # noqa: PLC0415
 
+    permissions = Permissions(table(), metrics)
     try:
         async with connect(
-            Path(settings.kubeconfig) if settings.kubeconfig else None, Limits(), metrics, user_agent=USER_AGENT
+            Path(settings.kubeconfig) if settings.kubeconfig else None,
+            Limits(),
+            metrics,
+            user_agent=USER_AGENT,
+            refused=permissions.refused,
         ) as connection:
+            background["permissions"] = lambda: permissions.run(AccessReviews(connection))
             found = judges(connection, metrics)
             background |= {f"classes of {judge.group_kind[0]}": judge.run for judge in found}
             yield handler("admission", admission(found), metrics)
