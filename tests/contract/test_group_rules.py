@@ -94,6 +94,7 @@ REFUSED_AT_CREATION: dict[str, tuple[Json, str, tuple[str, ...]]] = {
     "a content without driver": (group_content(omit="driver"), "spec.driver", (REQUIRED,)),
     "a content without deletion policy": (group_content(omit="deletionPolicy"), "spec.deletionPolicy", (REQUIRED,)),
     "a content with an unknown policy": (group_content(deletionPolicy="delete"), "spec.deletionPolicy", POLICIES),
+    "a content with an empty policy": (group_content(deletionPolicy=""), "spec.deletionPolicy", POLICIES),
     "a content without source": (group_content(omit="source"), "spec.source", (REQUIRED,)),
     "a content with an empty source": (group_content(source={}), "spec.source", ONE_SOURCE_OF_A_CONTENT),
     "a content with both sources": (
@@ -277,6 +278,12 @@ REFUSED_CHANGES: dict[str, Change] = {
         "spec.volumeGroupSnapshotRef",
         ("must be set",),
     ),
+    "the namespace removed from the ref": Change(
+        group_content(),
+        spec(volumeGroupSnapshotRef={"namespace": None}),
+        "spec.volumeGroupSnapshotRef",
+        ("must be set",),
+    ),
     "a content's policy that becomes unknown": Change(
         group_content(), spec(deletionPolicy="Forget"), "spec.deletionPolicy", ("Unsupported value",)
     ),
@@ -411,6 +418,7 @@ ACCEPTED_CHANGES: dict[str, Change] = {
         status(volumeGroupSnapshotHandle="group-2"),
         before=(MADE, status(volumeGroupSnapshotHandle=None)),
     ),
+    "a content's group handle that is empty": Change(group_content(), status(volumeGroupSnapshotHandle="")),
     "a content's creation time": Change(group_content(), status(creationTime="2024-01-01T00:00:00.123456Z")),
     "a class's parameters added": Change(group_class(), {"parameters": {"a": "b"}}),
     "a class's parameters removed": Change(group_class(parameters={"a": "b"}), {"parameters": None}),

@@ -150,6 +150,8 @@ ACCEPTED_AT_CREATION: dict[str, Json] = {
     "a content for a snapshot": existing_content(),
     "a content with an empty driver": content(driver=""),
     "a content with an empty volume handle": content(source={"volumeHandle": ""}),
+    "a content with an empty snapshot handle": content(source={"snapshotHandle": ""}),
+    "a content with an empty class": content(volumeSnapshotClassName=""),
     "a content whose ref has an empty name and namespace": content(volumeSnapshotRef=ref(name="", namespace="")),
     "a content with any text as mode of the volume": content(sourceVolumeMode="whatever"),
     "a class": snapshot_class(),
@@ -258,6 +260,12 @@ REFUSED_CHANGES: dict[str, Change] = {
     "the name removed from the ref": Change(
         content(),
         spec(volumeSnapshotRef={"name": None}),
+        "spec.volumeSnapshotRef",
+        ("must be set",),
+    ),
+    "the namespace removed from the ref": Change(
+        content(),
+        spec(volumeSnapshotRef={"namespace": None}),
         "spec.volumeSnapshotRef",
         ("must be set",),
     ),
