@@ -74,7 +74,7 @@ class Cluster(World):
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     """A cluster with a driver, a class for each kind and a Secret `login`; the sidecar's account may do nothing."""
-    monkeypatch.setattr("snapshotter.sidecar.groups.LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("snapshotter.daemon.groups.LOOK_AGAIN_SECONDS", 0.2)
     monkeypatch.setattr("snapshotter.daemon.permissions.SECOND_LOOK", 0.5)
     monkeypatch.setattr("snapshotter.daemon.permissions.EACH_UNSETTLED", 0.5)
     monkeypatch.setattr("snapshotter.daemon.permissions.SHORTEST_PAUSE", 0.1)
