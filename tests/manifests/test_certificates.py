@@ -35,7 +35,7 @@ def test_a_script_has_no_flaw_that_shellcheck_knows_and_can_be_started(script: P
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The stand-in, and the scripts run against it."""
+    """The stand-in, with the scripts to run against it."""
 
     server: ApiServer
     kubeconfig: Path
@@ -176,6 +176,26 @@ async def test_a_secret_that_cannot_be_stored_is_a_failure_and_changes_nothing(c
     assert (code, "nowhere" in said) == (1, True)
     code, said = await cluster.run("patch-ca-bundle.sh")
     assert (code, SECRET in said) == (1, True)
+    assert cluster.conversion == {"strategy": "None"}
+
+
+@pytest.mark.kubectl
+async def test_the_definition_is_told_in_one_patch_whom_to_ask_and_to_trust(cluster: Cluster) -> None:
+    await cluster.ok("create-cert.sh")
+    await cluster.ok("patch-ca-bundle.sh")
+    assert cluster.conversion == {
+        "strategy": "Webhook",
+        "webhook": {
+            "conversionReviewVersions": ["v1"],
+            "clientConfig": {
+                "service": {"name": SERVICE, "namespace": "default", "path": "/convert", "port": 443},
+                "caBundle": base64.b64encode(cluster.certificate().authorities.encode()).decode(),
+            },
+        },
+    }
+    patches = [each for each in cluster.server.requests if each.verb == "PATCH" and DEFINITION in each.path]
+    assert len(patches) == 1
+    await cluster.ok("patch-ca-bundle.sh", "--off")
     assert cluster.conversion == {"strategy": "None"}
 
 
