@@ -11,6 +11,13 @@ def csi_snapshotter() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
+def snapshot_controller() -> NoReturn:
+    """The `snapshot-controller` command."""
+    from snapshotter.cli.daemons import snapshot_controller as run  # noqa: PLC0415
+
+    sys.exit(run(sys.argv[1:]))
+
+
 def snapshot_conversion_webhook() -> NoReturn:
     """The `snapshot-conversion-webhook` command."""
     from snapshotter.cli.daemons import snapshot_conversion_webhook as run  # noqa: PLC0415

@@ -11,7 +11,7 @@ import uvloop
 
 from snapshotter.cli.flags import parse
 from snapshotter.daemon.running import CannotRun
-from snapshotter.settings import Mistake, SidecarSettings, WebhookSettings
+from snapshotter.settings import ControllerSettings, Mistake, SidecarSettings, WebhookSettings
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +23,15 @@ def csi_snapshotter(arguments: Sequence[str]) -> int:
 
     program = "csi-snapshotter"
     settings = parse(program, SidecarSettings, arguments, os.environ)
+    return _run(program, settings.mistakes(), lambda: app.run(settings))
+
+
+def snapshot_controller(arguments: Sequence[str]) -> int:
+    """Run the controller; gives its exit code."""
+    from snapshotter.controller import app  # noqa: PLC0415
+
+    program = "snapshot-controller"
+    settings = parse(program, ControllerSettings, arguments, os.environ)
     return _run(program, settings.mistakes(), lambda: app.run(settings))
 
 

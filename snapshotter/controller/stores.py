@@ -153,6 +153,10 @@ class Stores:
         self.singles = SingleStores()
         self.groups = GroupStores()
 
+    def forget_groups(self) -> None:
+        """Nothing is known of groups any more."""
+        self.groups = GroupStores()
+
 
 def _one(value: str | None) -> list[str]:
     return [] if value is None else [value]

@@ -169,6 +169,9 @@ def _with_content(snapshot: VolumeSnapshot, content: Content, cluster: Cluster) 
             f"the snapshot that was cut at {snapshot.status.creation_time} is gone: VolumeSnapshotContent "
             f'"{content.name}" has one that was cut at {time_of(content)}',
         )
+    if snapshot.group is not None and snapshot.bound_name is None and content.handle is None:
+        # The group has made the content, and tells it next what it knows: one report says it all.
+        return Wait()
     if (report := snapshot_report(snapshot, content, _group_name(snapshot, content, cluster))) is not None:
         return report
     if (owner := _missing_owner(snapshot, cluster)) is not None:

@@ -3,15 +3,15 @@
 `snapshotter.cli` makes them from a command line and the environment; nothing below it reads either.
 """
 
+from snapshotter.settings.controller import ControllerSettings, ControlSettings
+from snapshotter.settings.features import FeatureSettings
 from snapshotter.settings.sidecar import (
     DriverSettings,
-    FeatureSettings,
     GroupSettings,
     NodeSettings,
     SidecarSettings,
     SidecarWebSettings,
     SnapshotSettings,
-    WorkSettings,
 )
 from snapshotter.settings.topics import (
     ElectionSettings,
@@ -20,12 +20,15 @@ from snapshotter.settings.topics import (
     LogSettings,
     Mistake,
     WebSettings,
+    WorkSettings,
     host_and_port,
 )
 from snapshotter.settings.webhook import AdmissionSettings, EndSettings, TlsSettings, WebhookSettings
 
 __all__ = [
     "AdmissionSettings",
+    "ControlSettings",
+    "ControllerSettings",
     "DriverSettings",
     "ElectionSettings",
     "EndSettings",

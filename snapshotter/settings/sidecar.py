@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from snapshotter.settings import gates
-from snapshotter.settings.forms import boolean, duration, flag, integer, string, switches, variable
+from snapshotter.settings.features import FeatureSettings
+from snapshotter.settings.forms import boolean, duration, flag, integer, string, variable
 from snapshotter.settings.topics import (
     ElectionSettings,
     IgnoredSettings,
@@ -11,6 +11,7 @@ from snapshotter.settings.topics import (
     LogSettings,
     Mistake,
     WebSettings,
+    WorkSettings,
     broken,
 )
 
@@ -58,33 +59,6 @@ class GroupSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkSettings:
-    """How much at a time, and when again."""
-
-    worker_threads: int = flag(
-        "worker-threads",
-        integer,
-        10,
-        "Contents of one sort (to be created, checked, deleted, written) that are worked at at a time.",
-    )
-    retry_start: float = flag(
-        "retry-interval-start",
-        duration,
-        1.0,
-        "Time before the first retry of what failed; it doubles with each further failure.",
-        shown="1s",
-    )
-    retry_max: float = flag("retry-interval-max", duration, 300.0, "Longest time between two retries.", shown="5m0s")
-    shutdown_grace: float = flag(
-        "shutdown-grace-period",
-        duration,
-        20.0,
-        "Time that operations under way are given to end after SIGTERM or SIGINT.",
-        shown="20s",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class NodeSettings:
     """Node deployment: a sidecar on each node, for the volumes of that node."""
 
@@ -126,30 +100,6 @@ class SidecarWebSettings(WebSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureSettings:
-    """Parts that can be turned off."""
-
-    gates: tuple[tuple[str, bool], ...] = flag(
-        "feature-gates",
-        switches,
-        (),
-        f"Parts to turn on or off, as name=true,name=false: {gates.GROUP_SNAPSHOTS} (groups; on), "
-        f"{gates.RELEASE_ON_EXIT} (give the lease away at the end; on). The gates of the API server's library are "
-        "accepted without effect. May be repeated.",
-        shown="",
-        accumulates=True,
-    )
-
-    @property
-    def group_snapshots(self) -> bool:
-        return gates.is_on(self.gates, gates.GROUP_SNAPSHOTS)
-
-    @property
-    def release_on_exit(self) -> bool:
-        return gates.is_on(self.gates, gates.RELEASE_ON_EXIT)
-
-
-@dataclass(frozen=True, slots=True)
 class SidecarSettings:
     """Everything that `csi-snapshotter` can be told."""
 
@@ -170,9 +120,10 @@ class SidecarSettings:
         return [
             *self.logs.mistakes(),
             *self.ignored.mistakes(self.logs),
-            *gates.mistakes(self.features.gates),
+            *self.features.mistakes(),
             *self._mistakes_in_deployment(),
             *self._mistakes_in_amounts(),
+            *self.work.mistakes(),
             *self.kube.mistakes(),
             *self.election.mistakes(),
             *self.web.mistakes(),
@@ -201,12 +152,6 @@ class SidecarSettings:
                 "--groupsnapshot-name-prefix must not be empty",
             ),
             (_is_uuid_length(self.groups.name_uuid_length), f"--groupsnapshot-name-uuid-length {_UUID_LENGTH}"),
-            (self.work.worker_threads > 0, "--worker-threads must be more than zero"),
-            (
-                0 < self.work.retry_start <= self.work.retry_max,
-                "--retry-interval-start must be more than zero and at most --retry-interval-max",
-            ),
-            (self.work.shutdown_grace >= 0, "--shutdown-grace-period must not be negative"),
         )
 
 

@@ -69,6 +69,43 @@ class KubeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkSettings:
+    """How much at a time, and when again."""
+
+    worker_threads: int = flag(
+        "worker-threads",
+        integer,
+        10,
+        "Objects of one sort that are worked at at a time.",
+    )
+    retry_start: float = flag(
+        "retry-interval-start",
+        duration,
+        1.0,
+        "Time before the first retry of what failed; it doubles with each further failure.",
+        shown="1s",
+    )
+    retry_max: float = flag("retry-interval-max", duration, 300.0, "Longest time between two retries.", shown="5m0s")
+    shutdown_grace: float = flag(
+        "shutdown-grace-period",
+        duration,
+        20.0,
+        "Time that operations under way are given to end after SIGTERM or SIGINT.",
+        shown="20s",
+    )
+
+    def mistakes(self) -> list[Mistake]:
+        return broken(
+            (self.worker_threads > 0, "--worker-threads must be more than zero"),
+            (
+                0 < self.retry_start <= self.retry_max,
+                "--retry-interval-start must be more than zero and at most --retry-interval-max",
+            ),
+            (self.shutdown_grace >= 0, "--shutdown-grace-period must not be negative"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ElectionSettings:
     """Leader election: of several replicas one works, and the others stand by."""
 
