@@ -5,6 +5,7 @@ Whoever can reach it can send to it, so everything has a bound: sizes, times, an
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Bounds:
 BOUNDS: Final = Bounds()
 PIECE: Final = 256 << 10
 """Bytes that are written at a time."""
+BACKLOG: Final = 128
+"""Connections that wait to be taken."""
 CUT_SECONDS: Final = 0.2
 """For connections to be closed at the end, when they have been given all the time there was."""
 
@@ -224,13 +227,19 @@ async def _listen(
     try:
         return await asyncio.get_running_loop().create_server(
             runner.server,
-            host,
-            port,
+            sock=_socket(host, port),
             ssl=certificate.listening,
             ssl_handshake_timeout=bounds.handshake,
         )
     except OSError as error:
         raise ListenError(f"cannot listen at {host or ''}:{port}: {error.strerror or error}") from error
+
+
+def _socket(host: str | None, port: int) -> socket.socket:
+    """No host means all addresses of both families, on one port also when any port will do."""
+    if host is None and socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
+    return socket.create_server((host or "", port), backlog=BACKLOG)
 
 
 class _Own(logging.Filter):

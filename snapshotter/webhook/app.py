@@ -65,6 +65,11 @@ class Webhook:
         self._server = server
         self._background = background
 
+    @property
+    def port(self) -> int:
+        """Where reviews are served."""
+        return self._server.port
+
     async def work(self, end: Work) -> None:
         """Serve until `end` returns, and then until others have heard that we go."""
         async with asyncio.TaskGroup() as group:

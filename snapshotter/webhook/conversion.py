@@ -92,7 +92,7 @@ def _read(body: bytes) -> _Request:
         raise NotUnderstood(f"the body is not a {KIND} of {API_VERSION}") from None
     if (question.kind, question.api_version) != (KIND, API_VERSION):
         what = f"{_plain(question.kind)} of {_plain(question.api_version)}"
-        raise NotUnderstood(f"the body must be a {KIND} of {API_VERSION}, not a {what}")
+        raise NotUnderstood(f"the body must be a {KIND} of {API_VERSION}, not {what}")
     if question.request is None:
         raise NotUnderstood(f"the {KIND} has no request")
     return question.request
