@@ -1,7 +1,9 @@
 """Every base, overlay and component renders to objects that Kubernetes knows, and each agrees with its neighbours."""
 
+import json
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,12 @@ WRITTEN = ["crds", "csi-snapshotter", "snapshot-controller", "webhook", "user-ro
 
 def invalid(given: Json, version: str) -> str | None:
     """What is wrong with an object by the schemas of this version of Kubernetes; unknown fields are."""
+    return _invalid(json.dumps(given), version)
+
+
+@cache
+def _invalid(text: str, version: str) -> str | None:
+    given = json.loads(text)
     try:
         kubernetes_validate.validate(given, version, strict=True)
     except kubernetes_validate.ValidationError as error:

@@ -77,17 +77,17 @@ keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 [server]
 basicConstraints = critical, CA:FALSE
-keyUsage = critical, digitalSignature, keyEncipherment
+keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectAltName = DNS:$service.$namespace.svc, DNS:$service.$namespace
 TEXT
 
 # The CA's name is new each time: two of one name in a bundle would be taken for each other. The name of the Service is
 # not in it, as a name has room for 64 characters.
-quietly openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days "$days" \
+quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days "$days" \
     -config "$work/request" -extensions ca -subj "/CN=snapshot-conversion-webhook-ca-$(openssl rand -hex 8)" \
     -keyout "$work/ca.key" -out "$work/ca.crt"
-quietly openssl req -new -newkey rsa:2048 -nodes -sha256 -config "$work/request" \
+quietly openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -config "$work/request" \
     -keyout "$work/tls.key" -out "$work/tls.csr"
 quietly openssl x509 -req -sha256 -days "$days" -in "$work/tls.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" \
     -set_serial "0x$(openssl rand -hex 16)" -extfile "$work/request" -extensions server -out "$work/tls.crt"
