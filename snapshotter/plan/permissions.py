@@ -141,16 +141,16 @@ def _group_permissions() -> tuple[Permission, ...]:
     )
 
 
-_SLOWLY = "changes are seen by listing every few seconds"
+_SLOWLY: Final = "changes are seen by listing every few seconds"
+_LATER: Final = "after a write that met another writer's, the next try waits for the watch"
+_NO_EVENTS: Final = "failures are told in the status alone"
+_NOT_COUNTED: Final = "an event that comes again is not counted up"
 
 
 def _contents(group: str, contents: str, feature: str, *, required: bool) -> tuple[Permission, ...]:
     return (
-        Permission("list", group, contents, feature, f"there are no {feature}", required=required),
-        Permission("watch", group, contents, feature, _SLOWLY),
-        Permission(
-            "get", group, contents, feature, "after a write that met another writer's, the next try waits for the watch"
-        ),
+        *_followed(group, contents, feature, f"there are no {feature}", required=required),
+        Permission("get", group, contents, feature, _LATER),
         Permission(
             "patch",
             group,
@@ -173,15 +173,12 @@ def _contents(group: str, contents: str, feature: str, *, required: bool) -> tup
 
 def _classes(group: str, classes: str, feature: str, *, required: bool) -> tuple[Permission, ...]:
     lost = "contents with a class are neither begun nor looked up; deletions and imports without a class go on"
-    return (
-        Permission("list", group, classes, feature, lost, required=required),
-        Permission("watch", group, classes, feature, _SLOWLY),
-    )
+    return _followed(group, classes, feature, lost, required=required)
 
 
 _EVENTS: Final = (
-    Permission("create", "", "events", "events", "failures are told in the status alone", Where.EVENTS),
-    Permission("patch", "", "events", "events", "an event that comes again is not counted up", Where.EVENTS),
+    Permission("create", "", "events", "events", _NO_EVENTS, Where.EVENTS),
+    Permission("patch", "", "events", "events", _NOT_COUNTED, Where.EVENTS),
 )
 
 _SECRETS: Final = Permission(
@@ -208,13 +205,10 @@ def webhook(*, default_class_admission: bool = True) -> tuple[Permission, ...]:
     if not default_class_admission:
         return ()
     feature = "default class admission"
-    return tuple(
-        Permission(verb, group, classes, feature, lost)
-        for group, classes in (
-            (SNAPSHOT_GROUP, "volumesnapshotclasses"),
-            (GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotclasses"),
-        )
-        for verb, lost in (("list", "the classes of this kind are not checked"), ("watch", _SLOWLY))
+    unchecked = "the classes of this kind are not checked"
+    return (
+        *_followed(SNAPSHOT_GROUP, "volumesnapshotclasses", feature, unchecked),
+        *_followed(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotclasses", feature, unchecked),
     )
 
 
@@ -224,18 +218,17 @@ def controller(
     """What `snapshot-controller` uses; all of it is in upstream's role."""
     return (
         *_controlled(SNAPSHOT_GROUP, "volumesnapshot", "single snapshots", required=True),
-        *_rows("", "persistentvolumeclaims", "single snapshots", "no snapshot is begun", "get", "list", "watch"),
-        Permission(
-            "update", "", "persistentvolumeclaims", "single snapshots", "a claim may go while its snapshot is cut"
-        ),
-        *_rows("", "persistentvolumes", "single snapshots", "no snapshot is begun", "get", "list", "watch"),
+        *_followed("", "persistentvolumeclaims", "single snapshots", "no snapshot is begun", required=True),
+        *_rows("", "persistentvolumeclaims", "protection of claims", "a claim may go while it is cut", "get", "update"),
+        *_followed("", "persistentvolumes", "single snapshots", "no snapshot is begun", required=True),
         *(_controlled_groups() if groups else ()),
         *(
-            _rows("", "nodes", "distributed snapshotting", "contents are not given to nodes", "list", "watch")
+            _followed("", "nodes", "distributed snapshotting", "contents are not given to nodes")
             if distributed_snapshotting
             else ()
         ),
-        *_rows("", "events", "events", "failures are told in the status alone", "create", "patch"),
+        *_rows("", "events", "events", _NO_EVENTS, "create"),
+        *_rows("", "events", "events", _NOT_COUNTED, "patch"),
         *(_LEASES if election else ()),
     )
 
@@ -243,11 +236,13 @@ def controller(
 def _controlled(group: str, snapshot: str, feature: str, *, required: bool) -> tuple[Permission, ...]:
     snapshots, contents, classes = f"{snapshot}s", f"{snapshot}contents", f"{snapshot}classes"
     return (
-        *_rows(group, classes, feature, "no snapshot is begun", "list", "watch", required=required),
-        *_rows(group, contents, feature, f"{feature} are not worked at", "list", "watch", "get", required=required),
+        *_followed(group, classes, feature, "no snapshot is begun", required=required),
+        *_followed(group, contents, feature, f"there are no {feature}", required=required),
+        *_rows(group, contents, feature, _LATER, "get"),
         *_rows(group, contents, feature, "no snapshot is begun", "create", required=required),
         *_rows(group, contents, feature, "no deletion ends", "patch", "delete", required=required),
-        *_rows(group, snapshots, feature, f"{feature} are not worked at", "list", "watch", "get", required=required),
+        *_followed(group, snapshots, feature, f"there are no {feature}", required=required),
+        *_rows(group, snapshots, feature, _LATER, "get"),
         *_rows(group, snapshots, feature, "finalizers cannot be written", "patch", required=required),
         Permission(
             "patch", group, snapshots, feature, "nothing becomes ready", subresource="status", required=required
@@ -268,6 +263,16 @@ def _controlled_groups() -> tuple[Permission, ...]:
             "members do not become ready",
             subresource="status",
         ),
+    )
+
+
+def _followed(
+    group: str, resource: str, feature: str, without_list: str, *, required: bool = False
+) -> tuple[Permission, ...]:
+    """What it takes to know the objects of a kind."""
+    return (
+        Permission("list", group, resource, feature, without_list, required=required),
+        Permission("watch", group, resource, feature, _SLOWLY),
     )
 
 

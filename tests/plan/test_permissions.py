@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -223,3 +224,32 @@ ASKED = (
 @pytest.mark.parametrize(("access", "expected"), ABOUT.values(), ids=ABOUT.keys())
 def test_what_was_refused_is_known_by_a_question(access: Access, expected: Access | None) -> None:
     assert question_about(access, ASKED) == expected
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
+HEADINGS = {
+    "csi-snapshotter": PROGRAMS["the sidecar"],
+    "snapshot-controller": PROGRAMS["the controller"],
+    "snapshot-conversion-webhook": PROGRAMS["the webhook"],
+}
+
+
+@pytest.mark.parametrize(("heading", "table"), HEADINGS.items(), ids=HEADINGS.keys())
+def test_people_are_told_the_same_table(heading: str, table: tuple[Permission, ...]) -> None:
+    (section,) = (part for part in DOCUMENT.read_text().split("\n## ") if part.startswith(f"{heading}\n"))
+    told = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    assert told == [
+        ["verb", "resource", "API group", "where", "needed for", "required", "without it"],
+        *(
+            [
+                row.verb,
+                row.full_resource,
+                row.group or "core",
+                row.where,
+                row.needed_for,
+                "yes" if row.required else "no",
+                row.without_it,
+            ]
+            for row in table
+        ),
+    ]
