@@ -22,6 +22,7 @@ Promtool = Callable[..., subprocess.CompletedProcess[str]]
 
 ABSENT: dict[str, tuple[Callable[[], bool], str]] = {
     "promtool": (lambda: shutil.which("promtool") is None, "there is no promtool on the path"),
+    "prometheus": (lambda: shutil.which("prometheus") is None, "there is no prometheus on the path"),
     "kubectl": (lambda: shutil.which("kubectl") is None, "there is no kubectl on the path"),
     "kustomize": (
         lambda: kustomize() is None,

@@ -1,0 +1,230 @@
+"""A real Prometheus that reads real sidecars by the shipped rules: silent while all is well, loud in an outage."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import pytest
+import yaml
+
+from snapshotter.testing.faults import Fault
+from tests.manifests.prometheus_rule import RULES
+from tests.manifests.series import COMMAND, arguments
+from tests.manifests.test_dashboard import queries
+from tests.world import DRIVER, KINDS, World, make_world
+
+pytestmark = pytest.mark.prometheus
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+NAMESPACE = "storage"
+ONLY_IN_TROUBLE = {"Alerts that fire", "Calls that did not succeed", "Permissions that are missing"}
+"""Panels that show nothing while all is well."""
+OF_THE_WEBHOOK = {
+    "Reviews",
+    "How long reviews take",
+    "Objects converted",
+    "Certificate is valid for",
+    "Certificates taken up",
+}
+
+
+class Prometheus:
+    """A Prometheus that looks several times a second."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+
+    async def ask(self, path: str, **parameters: str) -> Any:
+        async with self._http.get(f"/api/v1/{path}", params=parameters) as response:
+            answer: Json = await response.json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    async def query(self, query: str) -> list[Json]:
+        found: list[Json] = (await self.ask("query", query=query))["result"]
+        return found
+
+    async def firing(self) -> list[Json]:
+        found = (await self.ask("alerts"))["alerts"]
+        return [alert for alert in found if alert["state"] == "firing"]
+
+    async def until_firing(self, *names: str) -> list[Json]:
+        """The alerts that fire, once those of all these names do. Raises `TimeoutError`."""
+
+        async def found() -> list[Json]:
+            alerts = await self.firing()
+            return alerts if {alert["labels"]["alertname"] for alert in alerts} >= set(names) else []
+
+        return await until(found)
+
+    async def until_silent(self) -> None:
+        """Return once no alert fires. Raises `TimeoutError`."""
+
+        async def silent() -> bool:
+            return not await self.firing()
+
+        await until(silent)
+
+    async def until_found(self, query: str) -> None:
+        """Return once a query has an answer. Raises `TimeoutError`."""
+        await until(lambda: self.query(query))
+
+
+async def until(find: Callable[[], Awaitable[T]]) -> T:
+    """What is found, once something is. Raises `TimeoutError`."""
+    async with asyncio.timeout(30):
+        while True:
+            if found := await find():
+                return found
+            await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def prometheus(directory: Path, port: int, pods: dict[str, int]) -> AsyncIterator[Prometheus]:
+    """A Prometheus that reads sidecars, given by their pods, and judges by the shipped rules without their waits."""
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        group["interval"] = "300ms"
+        for rule in group["rules"]:
+            if "for" in rule:
+                rule["for"] = "1s"
+    (directory / "rules.yaml").write_text(yaml.safe_dump(rules))
+    targets = [
+        {"targets": [f"127.0.0.1:{at}"], "labels": {"namespace": NAMESPACE, "pod": pod, "container": "csi-snapshotter"}}
+        for pod, at in pods.items()
+    ]
+    configuration = {
+        "global": {"scrape_interval": "300ms", "scrape_timeout": "300ms"},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [{"job_name": "csi-snapshotter", "static_configs": targets}],
+    }
+    (directory / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
+    process = await asyncio.create_subprocess_exec(
+        "prometheus",
+        f"--config.file={directory}/prometheus.yaml",
+        f"--storage.tsdb.path={directory}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    )
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            await until(lambda: is_ready(http))
+            yield Prometheus(http)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def is_ready(http: aiohttp.ClientSession) -> bool:
+    try:
+        async with http.get("/-/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+@asynccontextmanager
+async def sidecar(world: World, port: int) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, *arguments(world, port), "--retry-interval-start=100ms", stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with make_world(tmp_path) as made:
+        for kind in KINDS:
+            await made.of(kind).make_class()
+        yield made
+
+
+async def work(world: World, name: str) -> None:
+    """Make and delete one of each kind."""
+    for each in (world.of(kind) for kind in KINDS):
+        await each.make_content(name)
+        await each.until(lambda each=each: each.settled(name))  # type: ignore[misc]
+        await each.delete_content(name)
+        await each.until(lambda each=each: each.content(name) is None)  # type: ignore[misc]
+
+
+async def test_it_is_silent_while_all_is_well_and_calls_when_the_driver_is_gone(
+    world: World, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    pods = {"csi-0": unused_tcp_port_factory(), "csi-1": unused_tcp_port_factory()}
+    async with AsyncExitStack() as stack:
+        for port in pods.values():
+            await stack.enter_async_context(sidecar(world, port))
+        await world.of(KINDS[0]).make_content("stays")
+        await world.until(lambda: world.settled("stays"))
+        watcher = await stack.enter_async_context(prometheus(tmp_path, unused_tcp_port_factory(), pods))
+        # What is counted shows as a rate only when it has grown between two looks.
+        await watcher.until_found('sum(up{job="csi-snapshotter"}) == 2')
+        await work(world, "first")
+        await watcher.until_found(
+            'csi_sidecar_operations_seconds_count{method_name=~".+Delete.+",grpc_status_code="OK"}'
+        )
+        await work(world, "second")
+        await watcher.until_found("snapshotter:csi_calls:rate5m > 0")
+
+        await every_rule_works(watcher)
+        await every_panel_shows_something(watcher)
+        assert await watcher.firing() == []
+
+        await world.driver.stop_serving()
+        fired = await watcher.until_firing("SnapshotterDriverAway")
+        (away,) = [alert for alert in fired if alert["labels"]["alertname"] == "SnapshotterDriverAway"]
+        assert away["labels"].items() >= {"driver_name": DRIVER, "namespace": NAMESPACE, "severity": "critical"}.items()
+        # Of the two replicas it is the one that leads, and the other is told apart from it.
+        (leads,) = await watcher.query("leader_election_master_status == 1")
+        assert away["labels"]["pod"] == leads["metric"]["pod"]
+        assert f"{NAMESPACE}/{away['labels']['pod']}" in away["annotations"]["description"]
+        await watcher.until_firing("SnapshotterStandbyWithoutDriver")
+
+        await world.driver.start_serving()
+        await watcher.until_silent()
+
+
+async def every_rule_works(watcher: Prometheus) -> None:
+    async def evaluated() -> list[Json]:
+        found = await rules(watcher)
+        return [] if any(rule["health"] == "unknown" for rule in found) else found
+
+    assert [rule for rule in await until(evaluated) if rule["health"] != "ok"] == []
+
+
+async def rules(watcher: Prometheus) -> list[Json]:
+    groups = (await watcher.ask("rules"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+async def every_panel_shows_something(watcher: Prometheus) -> None:
+    empty = {title for title, query, _ in queries() if not await watcher.query(query)}
+    assert empty - ONLY_IN_TROUBLE - OF_THE_WEBHOOK == set()
+
+
+async def test_it_calls_when_snapshots_fail(
+    world: World, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    pods = {"csi-0": unused_tcp_port_factory()}
+    world.driver.faults.set(Fault(match="Create", error="INTERNAL", message="the disk is on fire"))
+    async with (
+        sidecar(world, pods["csi-0"]),
+        prometheus(tmp_path, unused_tcp_port_factory(), pods) as watcher,
+    ):
+        await watcher.until_found("up == 1")
+        for each in (world.of(kind) for kind in KINDS):
+            for number in range(5):
+                await each.make_content(f"{each.kind.id}-{number}")
+        fired = await watcher.until_firing("SnapshotterCreateFailing", "SnapshotterContentsFailing")
+        failing = [alert["labels"] for alert in fired if alert["labels"]["alertname"] == "SnapshotterCreateFailing"]
+        assert {labels["driver_name"] for labels in failing} == {DRIVER}
