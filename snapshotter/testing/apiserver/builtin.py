@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from snapshotter.testing.apiserver import definitions, rbac_objects
+from snapshotter.testing.apiserver import admission_objects, definitions, rbac_objects
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
 from snapshotter.testing.apiserver.status import Cause, Json
@@ -170,6 +170,7 @@ _CHECKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None], Itera
     "Role": rbac_objects.broken_role,
     "ClusterRoleBinding": rbac_objects.broken_binding,
     "RoleBinding": rbac_objects.broken_binding,
+    "ValidatingWebhookConfiguration": admission_objects.broken,
 }
 
 _DEFAULTS: dict[str, Callable[[Json], None]] = {
@@ -177,4 +178,5 @@ _DEFAULTS: dict[str, Callable[[Json], None]] = {
     "CustomResourceDefinition": definitions.complete,
     "ClusterRoleBinding": rbac_objects.complete_binding,
     "RoleBinding": rbac_objects.complete_binding,
+    "ValidatingWebhookConfiguration": admission_objects.complete,
 }

@@ -241,13 +241,13 @@ class Handlers:
         return self._written(call, target, self._registry.patch(target, patch_type, patch, options))
 
     def _options(self, call: Call, notes: Notes) -> WriteOptions:
-        return write_options(call.request.query, call.warnings, notes)
+        return write_options(call.request.query, call.warnings, notes, call.user)
 
     def _written(self, call: Call, target: Target, outcome: Outcome) -> Render:
         return self._one(call, target, outcome.stored, 201 if outcome.created else 200)
 
     def _delete(self, call: Call, target: Target, notes: Notes) -> Render:
-        outcome = self._registry.delete(target, delete_options(call.request.query, call.body, notes))
+        outcome = self._registry.delete(target, delete_options(call.request.query, call.body, notes, call.user))
         if not outcome.gone or target.kind.returns_deleted:
             return self._one(call, target, outcome.stored)
         details = target.subject.details() | {"uid": outcome.stored.object["metadata"]["uid"]}
@@ -256,7 +256,7 @@ class Handlers:
 
     def _delete_all(self, call: Call, target: Target, notes: Notes) -> Render:
         query = call.request.query
-        options = delete_options(query, call.body, notes)
+        options = delete_options(query, call.body, notes, call.user)
         selection = selection_of(target.kind, target.version, target.namespace, query)
         found = page(self._store, target.kind.key, selection, query)
         body = self._presentation(call, target).many(found)

@@ -69,6 +69,8 @@ async def settled(operation: Callable[[Notes], T], calls: WebhookCalls) -> T:
             return operation(notes)
         except Unanswered as unanswered:
             questions = unanswered.questions
-        answers = await asyncio.gather(*(question.ask(calls) for question in questions))
+        answers = await asyncio.gather(*(question.ask(calls) for question in questions), return_exceptions=True)
         for question, answer in zip(questions, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
             notes.learn(question, answer)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from snapshotter.testing.apiserver import apply, builtin
+from snapshotter.testing.apiserver.admission import Request, Webhooks
 from snapshotter.testing.apiserver.checks import (
     check_name,
     check_namespace,
@@ -74,6 +75,7 @@ class Registry:
         self.store = store
         self.catalogue = catalogue
         self._clock = clock
+        self._webhooks = Webhooks(store)
 
     def read(self, target: Target) -> Stored:
         stored = self.store.get(target.kind.key, target.key)
@@ -96,6 +98,7 @@ class Registry:
         builtin.prepare_create(kind, body)
         named = replace(target, name=metadata["name"])
         self._validate(named, body, None, options)
+        self._webhooks.admit(Request(named, "CREATE", body, None, options))
         if (there := self.store.get(kind.key, named.key)) is not None:
             raise already_exists(named.subject, is_terminating=is_terminating(there.object))
         return Outcome(self._put(named, body, options), created=True)
@@ -131,6 +134,7 @@ class Registry:
         check_preconditions(target, old, options)
         obj = converted(old.fresh(), target.kind, target.version, options.notes)
         metadata = obj["metadata"]
+        self._webhooks.admit(Request(target, "DELETE", None, obj, options))
         if is_terminating(obj):
             return Outcome(old)
         _add_propagation_finalizer(metadata, options)
@@ -225,11 +229,18 @@ class Registry:
         if target.kind.keeps_generation and _is_new_generation(target.version, body, earlier):
             metadata["generation"] += 1
         if _is_unchanged(body, earlier) and _is_stored_whole(target, earlier, old, options.notes):
+            self._admit_update(target, body, earlier, options)
             return Outcome(old)
         self._validate(target, body, earlier, options)
+        self._admit_update(target, body, earlier, options)
         if is_terminating(body) and not builtin.is_held(target.kind, body):
             return self._release(target, body, old, options)
         return Outcome(self._put(target, body, options))
+
+    def _admit_update(self, target: Target, body: Json, earlier: Json, options: WriteOptions) -> None:
+        version = earlier["metadata"]["resourceVersion"]
+        new = body | {"metadata": body["metadata"] | {"resourceVersion": version}}
+        self._webhooks.admit(Request(target, "UPDATE", new, earlier, options))
 
     def _release(self, target: Target, obj: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Remove an object whose last finalizer went. The writer gets it at the version that it had before."""

@@ -27,6 +27,7 @@ from snapshotter.testing.apiserver.targets import (
     Target,
     WriteOptions,
 )
+from snapshotter.testing.apiserver.users import User
 
 _SUBRESOURCES = ("status",)
 _BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
@@ -163,7 +164,7 @@ def decoded(body: bytes, kind: str) -> Any:
     return value
 
 
-def write_options(query: Mapping[str, str], warnings: list[str], notes: Notes) -> WriteOptions:
+def write_options(query: Mapping[str, str], warnings: list[str], notes: Notes, user: User) -> WriteOptions:
     """The options of a write, which puts its warnings into the list. Raises `ApiError` 400."""
     validation = query.get("fieldValidation") or "Warn"
     _check_option("fieldValidation", validation, ("Ignore", "Strict", "Warn"))
@@ -174,10 +175,11 @@ def write_options(query: Mapping[str, str], warnings: list[str], notes: Notes) -
         force=is_true(query, "force"),
         warnings=warnings,
         notes=notes,
+        user=user,
     )
 
 
-def delete_options(query: Mapping[str, str], body: bytes, notes: Notes) -> DeleteOptions:
+def delete_options(query: Mapping[str, str], body: bytes, notes: Notes, user: User) -> DeleteOptions:
     """Options from the body or, where it leaves them out, from the query. Raises `ApiError` 400."""
     given = decoded(body, "DeleteOptions") if body else {}
     if not isinstance(given, dict):
@@ -192,6 +194,7 @@ def delete_options(query: Mapping[str, str], body: bytes, notes: Notes) -> Delet
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),
         notes=notes,
+        user=user,
     )
 
 

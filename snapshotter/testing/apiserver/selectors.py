@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from snapshotter.testing.apiserver.status import bad_request
 
@@ -45,6 +46,19 @@ class Selector:
 
 
 EVERYTHING = Selector()
+
+
+def selector_of(selector: Mapping[str, Any]) -> Selector:
+    """A label selector as it stands in an object, with `matchLabels` and `matchExpressions`."""
+    exact = [Requirement(key, True, frozenset((value,))) for key, value in (selector.get("matchLabels") or {}).items()]
+    expressions = selector.get("matchExpressions") or ()
+    return Selector((*exact, *(_expressed(expression) for expression in expressions)))
+
+
+def _expressed(expression: Mapping[str, Any]) -> Requirement:
+    among = expression["operator"] in ("In", "Exists")
+    values = frozenset(expression.get("values") or ()) if expression["operator"] in ("In", "NotIn") else None
+    return Requirement(expression["key"], among, values)
 
 
 def parse_labels(text: str) -> Selector:

@@ -185,6 +185,7 @@ _SHOWN: dict[str, Callable[[Json, Any, float], Any]] = {
     "age": lambda _, value, now: _date(value, now),
     "time": lambda _, value, __: value,
     "count": lambda _, value, __: str(len(value or ())),
+    "length": lambda _, value, __: len(value or ()),
     "text": lambda _, value, __: "" if value is None else str(value),
     "unset": lambda _, value, __: str(value or "<unset>"),
     "flag": lambda _, value, __: "true" if value else "false",

@@ -7,6 +7,7 @@ from snapshotter.testing.apiserver.kinds import Kind, Version
 from snapshotter.testing.apiserver.notes import Notes
 from snapshotter.testing.apiserver.status import Subject
 from snapshotter.testing.apiserver.store import Key, Stored
+from snapshotter.testing.apiserver.users import User
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -50,6 +51,8 @@ class WriteOptions:
     warnings: list[str] = field(default_factory=list)
     """Takes what the writer should know, also when the write is refused."""
     notes: Notes = field(default_factory=Notes)
+    user: User | None = None
+    """Who asks for it. None: the server itself, whom no webhook is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
     notes: Notes = field(default_factory=Notes)
+    user: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
