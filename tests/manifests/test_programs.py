@@ -10,7 +10,7 @@ import pytest
 
 from snapshotter.cli.flags import parse
 from snapshotter.plan import permissions
-from snapshotter.settings import SidecarSettings, WebhookSettings, host_and_port
+from snapshotter.settings import ControllerSettings, SidecarSettings, WebhookSettings, host_and_port
 from snapshotter.settings.topics import HEALTH_PATHS
 from snapshotter.testing.driver.__main__ import parser as driver_parser
 from snapshotter.webhook.app import ADMISSION_PATHS
@@ -39,23 +39,6 @@ CONTAINERS = {
 PROGRAMS = {name: pair for name, pair in CONTAINERS.items() if pair[1].name != "driver"}
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
-LOGGING = {"v", "vmodule", "logging-format", "log-flush-frequency", "log-text-split-stream"}
-FLAGS: dict[str, set[str]] = {
-    "snapshot-controller": {
-        "kubeconfig",
-        "leader-election",
-        "leader-election-namespace",
-        "http-endpoint",
-        "metrics-path",
-        "worker-threads",
-        "enable-distributed-snapshotting",
-        "prevent-volume-mode-conversion",
-        "feature-gates",
-        *LOGGING,
-    },
-}
-"""Flags of the program whose settings are not there to be asked."""
-
 
 def given_flags(container: Container) -> dict[str, str]:
     """The flags of a command line, each as `--name=value`, so that no value can be taken for a flag."""
@@ -76,17 +59,19 @@ def webhook_settings(container: Container) -> WebhookSettings:
     return parse("snapshot-conversion-webhook", WebhookSettings, container.arguments, container.environment)
 
 
-SETTINGS: dict[str, Callable[[Container], SidecarSettings | WebhookSettings]] = {
+def controller_settings(container: Container) -> ControllerSettings:
+    return parse("snapshot-controller", ControllerSettings, container.arguments, container.environment)
+
+
+SETTINGS: dict[str, Callable[[Container], SidecarSettings | ControllerSettings | WebhookSettings]] = {
     "csi-snapshotter": sidecar_settings,
+    "snapshot-controller": controller_settings,
     "snapshot-conversion-webhook": webhook_settings,
 }
 
 
 @pytest.mark.parametrize("container", [each for _, each in PROGRAMS.values()], ids=PROGRAMS.keys())
 def test_a_program_takes_its_flags(container: Container, capsys: pytest.CaptureFixture[str]) -> None:
-    if container.program in FLAGS:
-        assert given_flags(container).keys() <= FLAGS[container.program]
-        return
     assert SETTINGS[container.program](container).mistakes() == []
     # No flag is deprecated.
     assert capsys.readouterr().err == ""
@@ -103,10 +88,18 @@ def test_a_flag_that_a_program_lacks_would_be_seen(program: str) -> None:
 def test_one_replica_of_the_sidecar_works_at_a_time_and_one_on_each_node() -> None:
     elected = sidecar_settings(CONTAINERS["csi-snapshotter: csi-snapshotter"][1])
     assert (elected.election.enabled, elected.node.enabled) == (True, False)
+    # The lease lives where the pod does.
     assert elected.election.pod_namespace == "metadata.namespace"
     on_nodes = sidecar_settings(CONTAINERS["csi-snapshotter/node-deployment: csi-snapshotter"][1])
     assert (on_nodes.election.enabled, on_nodes.node.enabled) == (False, True)
     assert on_nodes.node.name == "spec.nodeName"
+
+
+def test_one_replica_of_the_controller_works_at_a_time() -> None:
+    settings = controller_settings(CONTAINERS["snapshot-controller: snapshot-controller"][1])
+    assert settings.election.enabled
+    assert settings.election.pod_namespace == "metadata.namespace"
+    assert not settings.control.distributed
 
 
 def test_pods_live_longer_than_the_work_in_hand() -> None:
@@ -114,6 +107,8 @@ def test_pods_live_longer_than_the_work_in_hand() -> None:
         workload, container = CONTAINERS[f"{directory}: csi-snapshotter"]
         grace = sidecar_settings(container).work.shutdown_grace
         assert grace < workload.pod["terminationGracePeriodSeconds"]
+    workload, container = CONTAINERS["snapshot-controller: snapshot-controller"]
+    assert controller_settings(container).work.shutdown_grace < workload.pod["terminationGracePeriodSeconds"]
     workload, container = CONTAINERS["webhook: snapshot-conversion-webhook"]
     end = webhook_settings(container).end
     assert end.delay + end.grace < workload.pod["terminationGracePeriodSeconds"]
@@ -136,7 +131,7 @@ def test_the_command_is_a_program_of_ours_where_upstreams_images_have_theirs(nam
     container = PROGRAMS[name][1]
     assert container.object["command"] == [f"/{container.program}"]
     assert container.program == container.name
-    assert container.program in {*PROJECT["scripts"], *FLAGS}
+    assert container.program in PROJECT["scripts"]
 
 
 @pytest.mark.parametrize("container", [each for _, each in CONTAINERS.values()], ids=CONTAINERS.keys())
@@ -276,8 +271,8 @@ def test_the_check_of_default_classes_turns_on_what_it_needs(tmp_path: Path) -> 
 def test_distributed_snapshotting_is_turned_on_by_its_flag(tmp_path: Path) -> None:
     objects = build(overlay(tmp_path, "snapshot-controller", "snapshot-controller/distributed-snapshotting"))
     (container,) = workloads(objects)[0].containers
-    assert given_flags(container)["enable-distributed-snapshotting"] == "true"
-    assert given_flags(container).keys() <= FLAGS[container.program]
+    assert controller_settings(container).mistakes() == []
+    assert controller_settings(container).control.distributed
 
 
 @pytest.mark.kustomize
