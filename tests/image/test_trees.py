@@ -7,13 +7,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
+import trustme
 
 from snapshotter.testing.playground.pieces import free_port
 from tests.image import locks
@@ -21,7 +22,7 @@ from tests.image.dockerfile import commands, project, read
 from tests.image.test_wheel import build as build_wheel
 from tests.image.trees import Image
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 TARGETS = [*read().entrypoints(), "all"]
 VERSION = project()["project"]["version"]
@@ -195,33 +196,52 @@ def page(url: str) -> str:
         return ""
 
 
-def test_the_sidecar_serves_its_metrics_beside_a_driver_and_ends_when_asked(
-    images: dict[str, Image], tmp_path: Path
-) -> None:
-    far, near = images["all"], images["csi-snapshotter"]
-    kubeconfig, socket = far.tmp / "kubeconfig", far.tmp / "csi.sock"
-    server = far.command("python", "-m", "snapshotter.testing.apiserver", f"--kubeconfig={far.path('kubeconfig')}")
-    driver = far.command(
+@pytest.fixture(scope="module")
+def far_side(images: dict[str, Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An API server, a driver, and certificates, in the /tmp of the images."""
+    image = images["all"]
+    logs = tmp_path_factory.mktemp("far")
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(image.tmp / "tls.crt")
+    certificate.private_key_pem.write_to_path(image.tmp / "tls.key")
+    (image.tmp / "tls.key").chmod(0o644)
+    server = image.command("python", "-m", "snapshotter.testing.apiserver", f"--kubeconfig={image.path('kubeconfig')}")
+    driver = image.command(
         "python", "-m", "snapshotter.testing.driver",
-        f"--socket={far.path('csi.sock')}", f"--state={far.path('state')}",
+        f"--socket={image.path('csi.sock')}", f"--state={image.path('state')}",
     )  # fmt: skip
-    address = f"127.0.0.1:{free_port()}"
-    sidecar = near.command(
-        "/csi-snapshotter", f"--csi-address={near.path('csi.sock')}",
-        f"--kubeconfig={near.path('kubeconfig')}", f"--http-endpoint={address}",
-    )  # fmt: skip
-    logs = {name: tmp_path / name for name in ("server", "driver", "sidecar")}
-    with ExitStack() as stack:
-        process = stack.enter_context(running(server, far, logs["server"]))
-        wait_until(kubeconfig.exists, process, logs["server"])
-        process = stack.enter_context(running(driver, far, logs["driver"]))
-        wait_until(socket.exists, process, logs["driver"])
-        process = stack.enter_context(running(sidecar, near, logs["sidecar"]))
-        wait_until(lambda: page(f"http://{address}/readyz") != "", process, logs["sidecar"])
+    with running(server, image, logs / "server") as serving, running(driver, image, logs / "driver") as driving:
+        wait_until((image.tmp / "kubeconfig").exists, serving, logs / "server")
+        wait_until((image.tmp / "csi.sock").exists, driving, logs / "driver")
+        yield
+
+
+FLAGS: dict[str, Callable[[Image], list[str]]] = {
+    "csi-snapshotter": lambda image: [
+        f"--csi-address={image.path('csi.sock')}",
+        f"--kubeconfig={image.path('kubeconfig')}",
+    ],
+    "snapshot-conversion-webhook": lambda image: [
+        f"--tls-cert-file={image.path('tls.crt')}",
+        f"--tls-private-key-file={image.path('tls.key')}",
+        f"--port={free_port()}",
+    ],
+}
+"""What each daemon needs to run."""
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_a_daemon_becomes_ready_serves_its_metrics_and_ends_when_asked(
+    images: dict[str, Image], far_side: None, name: str, tmp_path: Path
+) -> None:
+    image, log, address = images[name], tmp_path / "log", f"127.0.0.1:{free_port()}"
+    command = image.command(f"/{name}", *FLAGS[name](image), f"--http-endpoint={address}")
+    with running(command, image, log) as process:
+        wait_until(lambda: page(f"http://{address}/readyz") != "", process, log)
         assert page(f"http://{address}/healthz") != ""
-        assert "csi_sidecar_operations_seconds" in page(f"http://{address}/metrics")
+        assert "\nprocess_start_time_seconds " in page(f"http://{address}/metrics")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, logs["sidecar"].read_text()
+        assert process.wait(30) == 0, log.read_text()
 
 
 def test_the_demo_runs_in_the_image_of_the_tool(images: dict[str, Image]) -> None:
