@@ -18,9 +18,11 @@ import trustme
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.playground.pieces import Command, Piece, free_port
 from tests.contract.client import MERGE, Client
-from tests.contract.objects import collection_of, group_content, in_version, path_of
-from tests.manifests.rendering import Json, build, of_kind, one, overlay, workloads, written
+from tests.contract.conftest import session_of
+from tests.contract.objects import collection_of, group_class, group_content, in_version, path_of, snapshot_class
+from tests.manifests.rendering import Json, build, of_kind, one, overlay, rendered, workloads, written
 from tests.manifests.test_certificates import DEFINITION, SECRET, SERVICE, Cluster
+from tests.manifests.test_rights import ROLES, give
 
 CERTS = "/etc/snapshot-conversion-webhook/certs"
 SOON_SECONDS = 30.0
@@ -52,9 +54,11 @@ class Mounted:
 
 
 @asynccontextmanager
-async def webhook_of_the_manifest(directory: Path, certs: Path) -> AsyncIterator[str]:
+async def webhook_of_the_manifest(
+    directory: Path, certs: Path, objects: tuple[Json, ...] | None = None, *more: str
+) -> AsyncIterator[str]:
     """The installed command with the arguments of the manifest, apart from its places; where it serves."""
-    (container,) = workloads(written("webhook"))[0].containers
+    (container,) = workloads(objects or written("webhook"))[0].containers
     ports = {container.ports[name]: free_port() for name in ("webhook", "http")}
     arguments = [argument.replace(CERTS, str(certs)) for argument in container.arguments]
     for written_port, port in ports.items():
@@ -62,7 +66,7 @@ async def webhook_of_the_manifest(directory: Path, certs: Path) -> AsyncIterator
     serving, http = ports.values()
     command = Command(
         name="the webhook",
-        arguments=(str(Path(sys.executable).with_name(container.program)), *arguments, "--shutdown-delay=0s"),
+        arguments=(str(Path(sys.executable).with_name(container.program)), *arguments, "--shutdown-delay=0s", *more),
         log=directory / "webhook.log",
         ready_url=f"http://127.0.0.1:{http}/readyz",
     )
@@ -137,6 +141,41 @@ async def test_by_the_scripts_group_contents_are_converted_and_go_on_being_so_wh
             assert cluster.conversion == {"strategy": "None"}
 
 
+CLASSES: dict[Callable[..., Json], str] = {
+    snapshot_class: "snapshot.storage.kubernetes.io/is-default-class",
+    group_class: "groupsnapshot.storage.kubernetes.io/is-default-class",
+}
+
+
+@pytest.mark.kubectl
+@pytest.mark.kustomize
+async def test_by_the_scripts_and_its_role_a_second_default_class_is_refused(tmp_path: Path) -> None:
+    objects = build(overlay(tmp_path / "overlay", "webhook", "webhook/default-class-admission"))
+    async with ApiServer.serve(rbac=True, tls=True) as server, session_of(server) as session:
+        give(server, of_kind(objects, *ROLES))
+        for name, token in (("admin", ""), ("webhook", server.token_for("default", "snapshot-conversion-webhook"))):
+            (tmp_path / name).write_text(server.kubeconfig(token))
+        cluster, api, mounted = Cluster(server, tmp_path / "admin"), Client(session), Mounted(tmp_path / "certs")
+        (configuration,) = of_kind(objects, "ValidatingWebhookConfiguration")
+        (await api.create(f"/apis/{configuration['apiVersion']}/validatingwebhookconfigurations", configuration)).ok()
+        await cluster.ok("create-cert.sh")
+        mounted.show(secret_of(server))
+        kubeconfig = f"--kubeconfig={tmp_path / 'webhook'}"
+        async with webhook_of_the_manifest(tmp_path, mounted.directory, objects, kubeconfig) as address:
+            server.services[f"default/{SERVICE}"] = address
+            await cluster.ok("patch-ca-bundle.sh")
+            for make, annotation in CLASSES.items():
+                default = {"annotations": {annotation: "true"}}
+                first = make(name="first", metadata={"name": "first", **default})
+                (await api.create(collection_of(first), first)).ok()
+                second = make(name="second", metadata={"name": "second", **default})
+                refused = await api.create(collection_of(second), second)
+                assert refused.status >= 400
+                assert 'admission webhook "default-class.snapshot.storage.k8s.io" denied the request' in refused.message
+                assert '"first"' in refused.message
+                (await api.create(collection_of(second), second | {"driver": "other.example.com"})).ok()
+
+
 def inject(objects: tuple[Json, ...], bundle: str, kind: str, place: Callable[[Json], list[Json]]) -> list[Json]:
     """What cert-manager does: the CA goes to the objects that ask for that of this certificate."""
     certificate = one(objects, "Certificate", "snapshot-conversion-webhook")["metadata"]
@@ -154,21 +193,25 @@ def inject(objects: tuple[Json, ...], bundle: str, kind: str, place: Callable[[J
 
 @pytest.mark.kustomize
 async def test_by_cert_manager_group_contents_are_converted(tmp_path: Path) -> None:
-    objects = (
-        *build(overlay(tmp_path / "overlay", "crds", "crds/conversion", "webhook/cert-manager")),
-        *of_kind(written("webhook"), "Service"),
-    )
+    objects = rendered("overlays/webhook-cert-manager")
     authority = trustme.CA()
     asked = one(objects, "Certificate", "snapshot-conversion-webhook")["spec"]
     issued = authority.issue_cert(*asked["dnsNames"])
     mounted = Mounted(tmp_path / "certs")
     parts = {"tls.crt": issued.cert_chain_pems[0], "tls.key": issued.private_key_pem}
     mounted.show({"data": {name: base64.b64encode(part.bytes()) for name, part in parts.items()}})
+    bundle = base64.b64encode(authority.cert_pem.bytes()).decode()
     (definition,) = inject(
         objects,
-        base64.b64encode(authority.cert_pem.bytes()).decode(),
+        bundle,
         "CustomResourceDefinition",
         lambda each: [each["spec"]["conversion"]["webhook"]["clientConfig"]],
+    )
+    (admission,) = inject(
+        objects,
+        bundle,
+        "ValidatingWebhookConfiguration",
+        lambda each: [webhook["clientConfig"] for webhook in each["webhooks"]],
     )
     assert definition["metadata"]["name"] == DEFINITION
     async with (
@@ -180,4 +223,5 @@ async def test_by_cert_manager_group_contents_are_converted(tmp_path: Path) -> N
         api = Client(session)
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{DEFINITION}"
         (await api.request("PATCH", path, {"spec": definition["spec"]}, MERGE)).ok()
+        (await api.create(f"/apis/{admission['apiVersion']}/validatingwebhookconfigurations", admission)).ok()
         await check_that_nothing_is_lost(api)
