@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from snapshotter.names import GROUP_SNAPSHOT_GROUP, SNAPSHOT_GROUP
 from snapshotter.plan.permissions import EVENT_NAMESPACE, Permission, Places, Where, questions
 
 RBAC: Final = "rbac.authorization.k8s.io"
@@ -53,3 +54,19 @@ def roles_of(table: Iterable[Permission], places: Places, name: str) -> Iterator
             rules.setdefault(access.namespace, []).append(found)
     for namespace in {"", EVENT_NAMESPACE, *([places.lease[0]] if places.lease else [])} | rules.keys():
         yield role(name, namespace, rules.get(namespace, []))
+
+
+# Upstream's roles for the sidecar, as its manifest `rbac-csi-snapshotter.yaml` has them.
+
+UPSTREAM_SIDECAR: Final = (
+    rule("", "events", "list watch create update patch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshotclasses", "get list watch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshotcontents", "get list watch update patch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshotcontents/status", "update patch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotclasses", "get list watch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents", "get list watch update patch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents/status", "update patch"),
+)
+UPSTREAM_SECRETS: Final = rule("", "secrets", "get list")
+"""Commented out there, for drivers with credentials."""
+UPSTREAM_LEASES: Final = (rule("coordination.k8s.io", "leases", "get watch list delete update create"),)

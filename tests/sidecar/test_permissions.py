@@ -26,7 +26,7 @@ from snapshotter.plan.secrets import SecretRef
 from snapshotter.settings import ElectionSettings
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.faults import Fault
-from tests.roles import binding, collection, role, roles_of, rule
+from tests.roles import UPSTREAM_LEASES, UPSTREAM_SIDECAR, binding, collection, role, roles_of, rule
 from tests.world import ACCOUNT, GROUP, MERGE, SINGLE, Kind, World, make_world
 
 LEASE = ("kube-system", "external-snapshotter-leader-bytes-csi-example-com")
@@ -141,20 +141,6 @@ async def test_each_permission_of_the_table_is_used_and_no_other(cluster: Cluste
     assert {str(question) for question in asked} - {str(question) for question in used.values()} == set()
 
 
-# Upstream's role, as its manifest `rbac-csi-snapshotter.yaml` has it.
-
-UPSTREAM = (
-    rule("", "events", "list watch create update patch"),
-    rule(SNAPSHOT_GROUP, "volumesnapshotclasses", "get list watch"),
-    rule(SNAPSHOT_GROUP, "volumesnapshotcontents", "get list watch update patch"),
-    rule(SNAPSHOT_GROUP, "volumesnapshotcontents/status", "update patch"),
-    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotclasses", "get list watch"),
-    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents", "get list watch update patch"),
-    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents/status", "update patch"),
-)
-UPSTREAM_LEASES = (rule("coordination.k8s.io", "leases", "get watch list delete update create"),)
-
-
 async def come_and_go(world: World, name: str, **content: Any) -> None:
     """A snapshot is made and deleted."""
     await world.make_content(name, **content)
@@ -166,7 +152,7 @@ async def come_and_go(world: World, name: str, **content: Any) -> None:
 async def test_under_upstreams_role_everything_works_and_nothing_is_missed(
     cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await cluster.grant([role("upstream", "", UPSTREAM), role("upstream", LEASE[0], UPSTREAM_LEASES)])
+    await cluster.grant([role("upstream", "", UPSTREAM_SIDECAR), role("upstream", LEASE[0], UPSTREAM_LEASES)])
     async with cluster.sidecar(election=ELECTION) as sidecar:
         cluster.driver.faults.set(Fault(match="Create", error="INTERNAL", times=4))
         for world in (cluster, cluster.of(GROUP)):
@@ -182,7 +168,7 @@ async def test_under_upstreams_role_everything_works_and_nothing_is_missed(
 async def test_without_secrets_in_the_role_only_what_needs_them_fails_and_says_so(
     cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await cluster.grant([role("upstream", "", UPSTREAM)])
+    await cluster.grant([role("upstream", "", UPSTREAM_SIDECAR)])
     async with cluster.sidecar() as sidecar:
         await cluster.make_content("secretive", annotations=SINGLE.secret(LOGIN.name))
         await come_and_go(cluster, "plain")
@@ -202,7 +188,7 @@ async def test_secrets_that_are_readable_by_name_only_raise_no_false_alarm(
     cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
     by_name = role("by-name", "default", [rule("", "secrets", "get", LOGIN.name, "look")])
-    await cluster.grant([role("upstream", "", UPSTREAM), by_name])
+    await cluster.grant([role("upstream", "", UPSTREAM_SIDECAR), by_name])
     await cluster.make_secret("look", user="me")
     # One Secret is named by a class before anything needs it, and by an annotation; one by a template.
     await cluster.make_class("login", BY_LOGIN)
