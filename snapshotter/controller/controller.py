@@ -73,7 +73,7 @@ class Controller:
     ) -> None:
         self.health = health
         self.registry = metrics.registry
-        self.stores = Stores()
+        self.stores = Stores(groups=settings.features.group_snapshots)
         self._settings = settings
         self._metrics = metrics
         self._connection = connection
@@ -91,7 +91,12 @@ class Controller:
             self._informers.append(self._informer(NODE, storage.all_nodes, lambda _old, _new: None))
         self._singles = self._single_part()
         self._groups = (
-            Groups(connection, self._group_part, lambda version: [group_content(version), group_snapshot(version)])
+            Groups(
+                connection,
+                self._group_part,
+                lambda version: [group_content(version), group_snapshot(version)],
+                self._groups_absent,
+            )
             if settings.features.group_snapshots
             else None
         )
@@ -137,6 +142,9 @@ class Controller:
             stores.known = part is not None
             wakeups.groups = None if part is None else part.request_desk
             wakeups.group_contents = None if part is None else part.content_desk
+            if part is None:
+                # Whoever waits for a group waits for nothing any more.
+                wakeups.consider_everything()
 
         surroundings = self._surroundings("GroupSnapshot", self._driver_of_group)
 
@@ -169,6 +177,11 @@ class Controller:
             make_controller,
             at_work,
         )
+
+    def _groups_absent(self) -> None:
+        if self.stores.groups.known is None:
+            self.stores.groups.known = False
+            self._wakeups.consider_everything()
 
     def _surroundings(self, thing: str, driver_of: Callable[[UserSnapshot], str | None]) -> Surroundings:
         control = self._settings.control

@@ -6,10 +6,10 @@ What only VolumeSnapshots or only VolumeGroupSnapshots need is in `snapshots` an
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar, assert_never
+from typing import Any, Generic, TypeVar, assert_never
 
 import structlog
 
@@ -173,6 +173,8 @@ class RequestController(ABC, Generic[U, C, A]):
                 if self._planned_otherwise(key, action):
                     continue
                 await self._failed(request, action, error, retry)
+                if self._planned_otherwise(key, action):
+                    continue
                 raise
         return Requeue.NOW
 
@@ -226,7 +228,7 @@ class RequestController(ABC, Generic[U, C, A]):
             if latest is None or self.action(latest) != action:
                 raise Superseded
             try:
-                await self._sort.contents.create("", action.name, action.body)
+                await self._sort.contents.create("", action.name, _from_version(action.body, latest))
             except Superseded:
                 found = self._sort.content_store.get(action.name)
                 if found is not None and points_to(found, request):
@@ -325,3 +327,10 @@ class RequestController(ABC, Generic[U, C, A]):
         if told is None or told.blocker != blocker or now - told.at > REMIND_SECONDS:
             self._told_blockers[request.key] = _Told(blocker, now)
             self._tell(request, "Warning", DELETE_PENDING, f"the deletion waits: {blocker}")
+
+
+def _from_version(body: Mapping[str, Any], request: UserSnapshot) -> dict[str, Any]:
+    """A content's body, with the version of the request that it is made from in its reference, as upstream writes it."""
+    ref = request.keys.content_ref
+    reference = {**body["spec"][ref], "resourceVersion": request.metadata.resource_version}
+    return {**body, "spec": {**body["spec"], ref: reference}}

@@ -104,8 +104,8 @@ class SingleStores:
 class GroupStores:
     """VolumeGroupSnapshots, their contents and classes."""
 
-    def __init__(self) -> None:
-        self.known = False
+    def __init__(self, *, known: bool | None) -> None:
+        self.known = known
         self.groups: Store[VolumeGroupSnapshot] = Store()
         self.contents: Store[GroupContent] = Store()
         self.classes: Store[GroupSnapshotClass] = Store()
@@ -148,14 +148,15 @@ class GroupStores:
 class Stores:
     """The whole cluster, as far as it is watched."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, groups: bool) -> None:
+        """`groups`: whether groups are worked at where they are served."""
         self.storage = StorageStores()
         self.singles = SingleStores()
-        self.groups = GroupStores()
+        self.groups = GroupStores(known=None if groups else False)
 
     def forget_groups(self) -> None:
-        """Nothing is known of groups any more."""
-        self.groups = GroupStores()
+        """Nothing is known of groups any more, but that they are to be looked at."""
+        self.groups = GroupStores(known=None)
 
 
 def _one(value: str | None) -> list[str]:

@@ -42,14 +42,18 @@ class Groups(Generic[P]):
         connection: Connection,
         make_part: Callable[[str], P],
         kinds: Callable[[str], Iterable[Kind[Any]]] = lambda version: [group_content(version)],
+        absent: Callable[[], None] = lambda: None,
     ) -> None:
-        """`kinds` are those that must be there to work with, in a version."""
+        """`kinds` are those that must be there to work with, in a version. `absent` hears that there are none."""
         self._connection = connection
         self._make_part = make_part
         self._kinds = kinds
+        self._absent = absent
         self._part: P | None = None
         self._closed = asyncio.Event()
         self._told = ""
+        self._in_doubt = False
+        """Whether the last answer left open what is served."""
 
     @property
     def part(self) -> P | None:
@@ -69,10 +73,13 @@ class Groups(Generic[P]):
                         log.info("group snapshots are served", version=version)
                         self._part = self._make_part(version)
                         tasks.create_task(self._part.run(), name=f"groups {version}")
+                if version is None and not self._in_doubt:
+                    self._absent()
                 await self._pause()
 
     async def _version(self, current: str | None) -> str | None:
         """The version to speak. When the server does not say, things stay as they are."""
+        self._in_doubt = False
         try:
             served = await served_versions(self._connection, GROUP_SNAPSHOT_GROUP)
             version = next((version for version in GROUP_SNAPSHOT_VERSIONS if version in served), None)
@@ -86,6 +93,7 @@ class Groups(Generic[P]):
             return None
         except ApiError as error:
             log.warning("it is not known whether group snapshots are served", reason=str(error))
+            self._in_doubt = True
             return current
         return version
 

@@ -41,7 +41,6 @@ def content_body(
             "name": request.name,
             "namespace": request.namespace,
             "uid": request.uid,
-            "resourceVersion": request.metadata.resource_version,
         },
         "source": dict(source),
         keys.class_name: snapshot_class.name,

@@ -53,6 +53,7 @@ def releasable(claim_key: str, cluster: Cluster, *, besides: UserSnapshot | None
     return (
         claim is not None
         and claim.protected
+        and cluster.groups.known is not None
         and not any(_is_at(claim, request, cluster) for request in _interested(claim, cluster) if request != besides)
     )
 

@@ -53,8 +53,11 @@ class Groups(Protocol):
     """VolumeGroupSnapshots, their contents and classes."""
 
     @property
-    def known(self) -> bool:
-        """Whether groups are worked at; if not, nothing follows from a group's not being found."""
+    def known(self) -> bool | None:
+        """Whether groups are worked at; if not, nothing follows from a group's not being found.
+
+        None: that is still to be found out, and whoever may depend on a group has to wait.
+        """
         ...
 
     def group(self, key: str) -> VolumeGroupSnapshot | None: ...

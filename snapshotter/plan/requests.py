@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.plan.status import StatusPatch
@@ -45,7 +45,7 @@ class ReleaseClaims:
 class CreateContent:
     """Make the content from which the sidecar makes the snapshot."""
 
-    body: Mapping[str, object]
+    body: Mapping[str, Any]
     claims: tuple[str, ...] = ()
     """The keys of the claims that must be protected at that moment."""
     driver: str = ""
@@ -54,9 +54,7 @@ class CreateContent:
 
     @property
     def name(self) -> str:
-        metadata = self.body["metadata"]
-        assert isinstance(metadata, Mapping)  # noqa: S101 (we have made it)
-        return str(metadata["name"])
+        return str(self.body["metadata"]["name"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,10 +252,10 @@ def _restored_by(snapshot: VolumeSnapshot, cluster: Cluster) -> Blocked | None:
 
 def _kept_by_group(snapshot: VolumeSnapshot, cluster: Cluster) -> Blocked | Wait | None:
     """A member goes with its group, and never before it."""
-    if not cluster.groups.known:
-        return None
     owner = snapshot.group
     name = owner.name if owner is not None else snapshot.status.volume_group_snapshot_name
+    if name and cluster.groups.known is None:
+        return Wait()
     group = cluster.groups.group(f"{snapshot.namespace}/{name}") if name else None
     if group is None or (owner is not None and owner.uid not in ("", group.uid)):
         return None
