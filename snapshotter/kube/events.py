@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -26,8 +26,8 @@ LONGEST_NAME = 253
 """Characters of an object's name."""
 MOST_REMEMBERED = 4096
 """Events that can be counted up; older ones are begun anew."""
-MOST_WAITING = 1000
-"""Events that wait to be sent. When the API server is away, later ones are dropped, with a line in the log."""
+MOST_WAITING = 10_000
+"""Events that wait to be sent. When the API server is away, others are dropped, with a line in the log."""
 
 EventType = Literal["Normal", "Warning"]
 
@@ -48,6 +48,15 @@ class _Event:
     reason: str
     message: str
     at: str
+    since: str
+    """When it was told for the first time since it was last sent."""
+    times: int = 1
+    """How often it was told since then."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes it the same event when it is told again."""
+        return self.involved["uid"], self.reason
 
     @property
     def namespace(self) -> str:
@@ -70,6 +79,8 @@ def new_event(
     *,
     component: str,
     at: str,
+    since: str | None = None,
+    count: int = 1,
 ) -> dict[str, object]:
     """The body of an event that is told for the first time."""
     return {
@@ -82,8 +93,8 @@ def new_event(
         "message": message,
         "source": {"component": component},
         "reportingComponent": component,
-        "count": 1,
-        "firstTimestamp": at,
+        "count": count,
+        "firstTimestamp": since or at,
         "lastTimestamp": at,
     }
 
@@ -94,7 +105,9 @@ class Events:
     def __init__(self, connection: Connection, component: str) -> None:
         self._connection = connection
         self._component = component
-        self._waiting: asyncio.Queue[_Event] = asyncio.Queue(MOST_WAITING)
+        self._due: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
+        self._waiting: dict[tuple[str, str], _Event] = {}
+        """What is to be sent for the keys that are due: told again meanwhile, it is sent once."""
         self._sent: OrderedDict[tuple[str, str], _Sent] = OrderedDict()
         self._refusals: set[str] = set()
         """The verbs that we were refused; told of once, since every event would meet the same."""
@@ -111,15 +124,21 @@ class Events:
             "resourceVersion": meta.resource_version,
         }
         now = rfc3339(datetime.now(UTC))
+        event = _Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now, since=now)
+        if (earlier := self._waiting.get(event.key)) is not None:
+            self._waiting[event.key] = replace(event, since=earlier.since, times=earlier.times + 1)
+            return
         try:
-            self._waiting.put_nowait(_Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now))
+            self._due.put_nowait(event.key)
         except asyncio.QueueFull:
             log.warning("event dropped", reason=reason, message=message)
+        else:
+            self._waiting[event.key] = event
 
     async def run(self) -> None:
         """Send what was told, for ever."""
         while True:
-            event = await self._waiting.get()
+            event = self._waiting.pop(await self._due.get())
             try:
                 await self._send(event)
             except ApiError as error:
@@ -128,7 +147,7 @@ class Events:
                 else:
                     log.warning("event not sent", reason=event.reason, message=event.message, error=str(error))
             finally:
-                self._waiting.task_done()
+                self._due.task_done()
 
     def _tell_refusal(self, error: Forbidden, missing: Access) -> None:
         tell = log.debug if missing.verb in self._refusals else log.warning
@@ -137,28 +156,27 @@ class Events:
 
     async def drain(self) -> None:
         """Return when everything that was told has been sent."""
-        await self._waiting.join()
+        await self._due.join()
 
     async def _send(self, event: _Event) -> None:
-        key = (event.involved["uid"], event.reason)
-        if (sent := self._sent.get(key)) is not None:
-            self._sent.move_to_end(key)
+        if (sent := self._sent.get(event.key)) is not None:
+            self._sent.move_to_end(event.key)
             try:
                 await self._count_up(sent, event)
             except NotFound:
                 # Events are short-lived; this one has expired.
-                del self._sent[key]
+                del self._sent[event.key]
             else:
                 return
-        self._sent[key] = _Sent(await self._begin(event), 1)
+        self._sent[event.key] = _Sent(await self._begin(event), event.times)
         if len(self._sent) > MOST_REMEMBERED:
             self._sent.popitem(last=False)
 
     async def _count_up(self, sent: _Sent, event: _Event) -> None:
-        patch = {"count": sent.count + 1, "lastTimestamp": event.at, "message": event.message}
+        patch = {"count": sent.count + event.times, "lastTimestamp": event.at, "message": event.message}
         path = f"/api/v1/namespaces/{event.namespace}/events/{sent.name}"
         await persistently(lambda: self._connection.request("PATCH", path, body=patch, content_type=MERGE_PATCH))
-        sent.count += 1
+        sent.count += event.times
 
     async def _begin(self, event: _Event) -> str:
         suffix = f".{time.time_ns():x}"
@@ -172,6 +190,8 @@ class Events:
             event.message,
             component=self._component,
             at=event.at,
+            since=event.since,
+            count=event.times,
         )
         path = f"/api/v1/namespaces/{event.namespace}/events"
         try:

@@ -65,6 +65,20 @@ async def test_the_same_is_counted_up_and_has_the_last_text(server: ApiServer, c
     assert found["one", "Reason"]["message"] == "text 4"
 
 
+async def test_what_is_told_again_before_it_is_sent_costs_no_request_of_its_own(
+    server: ApiServer, connected: Connect
+) -> None:
+    async with connected() as connection, sending(connection) as events:
+        for number in range(3):
+            for _ in range(100):
+                events.tell(CONTENT, ONE, "Warning", "Reason", f"round {number}")
+                events.tell(CONTENT, TWO, "Warning", "Reason", f"round {number}")
+            async with asyncio.timeout(10):
+                await events.drain()
+    assert [(event["count"], event["message"]) for event in server.list("events")] == [(300, "round 2")] * 2
+    assert [record.verb for record in server.requests if "/events" in record.path] == ["POST"] * 2 + ["PATCH"] * 4
+
+
 async def test_an_event_that_has_expired_is_begun_anew(server: ApiServer, connected: Connect) -> None:
     async with connected() as connection, sending(connection) as events:
         events.tell(CONTENT, ONE, "Warning", "Reason", "first")
