@@ -16,7 +16,7 @@ from snapshotter.controller.snapshots import SnapshotController
 from snapshotter.controller.stores import Stores
 from snapshotter.controller.wakeups import Wakeups
 from snapshotter.daemon.groups import Groups
-from snapshotter.daemon.health import Health
+from snapshotter.daemon.health import Health, exposed_watches
 from snapshotter.daemon.leadership import Leadership
 from snapshotter.daemon.written import Written
 from snapshotter.kube.connection import Connection
@@ -234,6 +234,7 @@ class Controller:
             for informer in self._informers:
                 self.health.watch(informer)
                 shown.callback(self.health.unwatch, informer)
+            shown.enter_context(exposed_watches(self._metrics, self._informers))
             shown.callback(
                 self._metrics.watch_gauge(
                     "snapshot_controller_operations_in_flight",

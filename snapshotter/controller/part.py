@@ -11,7 +11,7 @@ import structlog
 from snapshotter.controller.requests import RequestController, Sort, Surroundings
 from snapshotter.controller.upkeep import Upkeep
 from snapshotter.controller.wakeups import Desk
-from snapshotter.daemon.health import Health, exposed
+from snapshotter.daemon.health import Health, exposed, exposed_queue
 from snapshotter.daemon.leadership import Leadership
 from snapshotter.daemon.written import Written
 from snapshotter.kube.connection import Connection
@@ -124,7 +124,6 @@ class Part(Generic[U, C, K, A]):
             for informer in self._informers:
                 shop.health.watch(informer)
                 stack.callback(shop.health.unwatch, informer)
-            requests = self._informers[2]
             stack.enter_context(
                 exposed(
                     shop.metrics,
@@ -133,9 +132,10 @@ class Part(Generic[U, C, K, A]):
                     sort.kind.name,
                     self._request_queue,
                     sort.requests,
-                    (requests,),
+                    self._informers,
                 )
             )
+            stack.enter_context(exposed_queue(shop.metrics, sort.content_queue, self._content_queue))
             await self._work()
 
     async def _work(self) -> None:

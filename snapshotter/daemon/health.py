@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -105,63 +105,79 @@ def exposed(
 
     They are of a queue of this name, and of objects of this kind; of one driver's, if there is but one.
     """
-    shown = [
-        metrics.watch_gauge("workqueue_depth", "Objects that wait in the queue for a worker.", queue.depth, name=name),
-        metrics.watch_gauge(
-            "workqueue_unfinished_work_seconds",
-            "Seconds that all workers together have been at the objects that they have in hand.",
-            queue.unfinished,
-            name=name,
-        ),
-        metrics.watch_gauge(
-            "workqueue_longest_running_processor_seconds",
-            "Seconds that the worker that takes longest has been at its object.",
-            queue.longest_running,
-            name=name,
-        ),
-        metrics.watch_gauge(
-            "snapshotter_next_retry_seconds",
-            "Seconds until the next object is tried or looked at again by itself; -1 when none is.",
-            partial(_next_due, queue),
-            name=name,
-        ),
-        metrics.watch_gauge(
-            "snapshotter_oldest_unready_seconds",
-            "Age in seconds of the oldest object that is neither ready nor being deleted; 0 when there is none.",
-            partial(_oldest, oldest_unready, store),
-            driver_name=driver,
-            kind=kind,
-        ),
-        metrics.watch_gauge(
-            "snapshotter_oldest_deleting_seconds",
-            "Seconds since the oldest deletion that is not done yet was asked for; 0 when there is none.",
-            partial(_oldest, oldest_deleting, store),
-            driver_name=driver,
-            kind=kind,
-        ),
-        metrics.watch_gauges(
-            "snapshotter_contents",
-            "Contents of the driver by what their status says.",
-            "state",
-            partial(content_states, store),
-            driver_name=driver,
-            kind=kind,
-        ),
-        *(
+    with exposed_queue(metrics, name, queue), exposed_watches(metrics, informers), ExitStack() as shown:
+        for remove in (
             metrics.watch_gauge(
+                "snapshotter_oldest_unready_seconds",
+                "Age in seconds of the oldest object that is neither ready nor being deleted; 0 when there is none.",
+                partial(_oldest, oldest_unready, store),
+                driver_name=driver,
+                kind=kind,
+            ),
+            metrics.watch_gauge(
+                "snapshotter_oldest_deleting_seconds",
+                "Seconds since the oldest deletion that is not done yet was asked for; 0 when there is none.",
+                partial(_oldest, oldest_deleting, store),
+                driver_name=driver,
+                kind=kind,
+            ),
+            metrics.watch_gauges(
+                "snapshotter_contents",
+                "Objects of the kind by what their status says: contents of one driver, or the requests of users.",
+                "state",
+                partial(content_states, store),
+                driver_name=driver,
+                kind=kind,
+            ),
+        ):
+            shown.callback(remove)
+        yield
+
+
+@contextmanager
+def exposed_queue(metrics: WorkMetrics, name: str, queue: WorkQueue[str]) -> Iterator[None]:
+    """Show how a queue is, while the context lasts."""
+    with ExitStack() as shown:
+        for remove in (
+            metrics.watch_gauge(
+                "workqueue_depth", "Objects that wait in the queue for a worker.", queue.depth, name=name
+            ),
+            metrics.watch_gauge(
+                "workqueue_unfinished_work_seconds",
+                "Seconds that all workers together have been at the objects that they have in hand.",
+                queue.unfinished,
+                name=name,
+            ),
+            metrics.watch_gauge(
+                "workqueue_longest_running_processor_seconds",
+                "Seconds that the worker that takes longest has been at its object.",
+                queue.longest_running,
+                name=name,
+            ),
+            metrics.watch_gauge(
+                "snapshotter_next_retry_seconds",
+                "Seconds until the next object is tried or looked at again by itself; -1 when none is.",
+                partial(_next_due, queue),
+                name=name,
+            ),
+        ):
+            shown.callback(remove)
+        yield
+
+
+@contextmanager
+def exposed_watches(metrics: WorkMetrics, informers: Iterable[Informer[Any]]) -> Iterator[None]:
+    """Show how long ago the API server was heard of, while the context lasts."""
+    with ExitStack() as shown:
+        for informer in informers:
+            remove = metrics.watch_gauge(
                 "snapshotter_watch_age_seconds",
                 "Seconds since the API server last sent something about the resource; -1 before the first list.",
                 partial(_watch_age, informer),
                 resource=informer.what,
             )
-            for informer in informers
-        ),
-    ]
-    try:
+            shown.callback(remove)
         yield
-    finally:
-        for remove in shown:
-            remove()
 
 
 def _next_due(queue: WorkQueue[str]) -> float:
