@@ -71,6 +71,7 @@ OURS = {
     "snapshotter_next_retry_seconds": family("gauge", "name"),
     "snapshotter_oldest_deleting_seconds": family("gauge", "driver_name", "kind"),
     "snapshotter_oldest_unready_seconds": family("gauge", "driver_name", "kind"),
+    "snapshotter_permission_missing": family("gauge", "verb", "group", "resource", "needed_for"),
     "snapshotter_watch_age_seconds": family("gauge", "resource"),
     "snapshotter_malformed_objects": family("counter", "resource"),
 }
@@ -110,10 +111,16 @@ async def load(world: World, number: int) -> None:
 
 
 async def read_page(port: int) -> str:
-    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
-        assert response.status == 200
-        assert response.headers["Content-Type"].startswith("text/plain; version=")
-        return await response.text()
+    """The page, once the API server has been asked about all permissions."""
+    async with asyncio.timeout(30), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        while True:
+            async with http.get("/metrics") as response:
+                assert response.status == 200
+                assert response.headers["Content-Type"].startswith("text/plain; version=")
+                page = await response.text()
+            if 'needed_for="leader election"' in page:
+                return page
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture
