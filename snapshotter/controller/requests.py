@@ -330,7 +330,7 @@ class RequestController(ABC, Generic[U, C, A]):
 
 
 def _from_version(body: Mapping[str, Any], request: UserSnapshot) -> dict[str, Any]:
-    """A content's body, with the version of the request that it is made from in its reference, as upstream writes it."""
+    """A content's body, with the version of the request that it is made from in its reference, as upstream does."""
     ref = request.keys.content_ref
     reference = {**body["spec"][ref], "resourceVersion": request.metadata.resource_version}
     return {**body, "spec": {**body["spec"], ref: reference}}
