@@ -59,6 +59,9 @@ COPY --from=daemons-tree /links/ /
 FROM daemon AS csi-snapshotter
 ENTRYPOINT ["/csi-snapshotter"]
 
+FROM daemon AS snapshot-controller
+ENTRYPOINT ["/snapshot-controller"]
+
 FROM daemon AS snapshot-conversion-webhook
 ENTRYPOINT ["/snapshot-conversion-webhook"]
 

@@ -221,6 +221,7 @@ FLAGS: dict[str, Callable[[Image], list[str]]] = {
         f"--csi-address={image.path('csi.sock')}",
         f"--kubeconfig={image.path('kubeconfig')}",
     ],
+    "snapshot-controller": lambda image: [f"--kubeconfig={image.path('kubeconfig')}"],
     "snapshot-conversion-webhook": lambda image: [
         f"--tls-cert-file={image.path('tls.crt')}",
         f"--tls-private-key-file={image.path('tls.key')}",
