@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from snapshotter.kube.connection import Connection
-from snapshotter.kube.events import LONGEST_MESSAGE, Events
+from snapshotter.kube.events import LONGEST_MESSAGE, MOST_WAITING, Events
 from snapshotter.kube.kinds import CONTENT
 from snapshotter.model.meta import Meta
 from snapshotter.testing.apiserver import ApiServer
@@ -135,8 +135,9 @@ async def test_what_is_too_long_is_cut(server: ApiServer, connected: Connect) ->
 async def test_telling_never_waits(connected: Connect) -> None:
     async with connected() as connection:
         events = Events(connection, "c")
-        for number in range(5000):
-            events.tell(CONTENT, ONE, "Warning", "Reason", str(number))
+        for number in range(MOST_WAITING + 10):
+            about = Meta(name="many", uid=f"uid-{number}", resource_version="1")
+            events.tell(CONTENT, about, "Warning", "Reason", "a text")
 
 
 async def test_that_events_are_refused_is_said_once_and_nobody_waits(
@@ -148,12 +149,13 @@ async def test_that_events_are_refused_is_said_once_and_nobody_waits(
         for _ in range(3):
             events.tell(CONTENT, ONE, "Warning", "Reason", "a text")
             events.tell(CONTENT, TWO, "Warning", "Reason", "a text")
-        await events.drain()
+            await events.drain()
         server.faults.lift(fault)
         # Counting up is refused: the event stands as it was told first.
         server.faults.set(Fault(match="PATCH .*/events", error=403, message=refusal.format("patch")))
         for _ in range(3):
             events.tell(CONTENT, ONE, "Warning", "Reason", "another text")
+            await events.drain()
     (event,) = server.list("events")
     assert (event["count"], event["message"]) == (1, "another text")
     told = [line for line in capfd.readouterr().out.splitlines() if "events are refused" in line and "warning" in line]
