@@ -56,6 +56,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "VolumeGroupSnapshot": Kind("groupsnapshot.storage.k8s.io/v1", "volumegroupsnapshots", namespaced=True),
     "VolumeGroupSnapshotClass": Kind("groupsnapshot.storage.k8s.io/v1", "volumegroupsnapshotclasses"),
     "VolumeGroupSnapshotContent": Kind("groupsnapshot.storage.k8s.io/v1", "volumegroupsnapshotcontents"),
+    "VolumeGroupSnapshotContent.v1beta1": Kind("groupsnapshot.storage.k8s.io/v1beta1", "volumegroupsnapshotcontents"),
     "VolumeSnapshot": Kind("snapshot.storage.k8s.io/v1", "volumesnapshots", namespaced=True),
     "VolumeSnapshotClass": Kind("snapshot.storage.k8s.io/v1", "volumesnapshotclasses"),
     "VolumeSnapshotContent": Kind("snapshot.storage.k8s.io/v1", "volumesnapshotcontents"),

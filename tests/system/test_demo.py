@@ -20,8 +20,8 @@ import pytest
 
 COMMAND = Path(sys.executable).with_name("snapshotter")
 GENEROUS_SECONDS = 60
-UP = re.compile(r"process ids (\d+), (\d+), (\d+)")
-"""How the demo tells the processes of the API server, the driver and the sidecar."""
+UP = re.compile(r"process ids (\d+), (\d+), (\d+), (\d+)")
+"""How the demo tells the processes of the API server, the driver, the sidecar and the webhook."""
 
 
 @pytest.fixture
@@ -105,6 +105,8 @@ CLAIMS = (
     "✓ the imported content has its handle, size and time",
     "✓ the group is ready, and so is every member, with its size",
     "✓ its members are of one instant: no number is in the journal that is not in the ledger",
+    "✓ a client of v1beta1 sees the members as that version lists them",
+    "✓ what it writes loses nothing of what v1beta1 does not know",
     "✓ the group went with its content, and its members with it",
     "✓ the API server has no contents any more",
     "✓ the driver holds no snapshot any more",

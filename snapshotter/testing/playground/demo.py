@@ -86,7 +86,7 @@ async def _demo(directory: Path, shown: View) -> int:
     started = time.monotonic()
     try:
         shown.begin(INTRODUCTION)
-        shown.step("An API server, a CSI driver and the sidecar start")
+        shown.step("An API server, a CSI driver, the sidecar and the webhook start")
         async with playground(directory) as pieces:
             board = Board(shown.row)
             following = pieces.background.create_task(board.follow(pieces.api), name="board")
@@ -135,10 +135,11 @@ class Demo:
         """What each volume held before it was written to."""
 
     async def run(self, start_seconds: float) -> None:
-        pids = [str(piece.pid) for piece in (self._pieces.apiserver, self._pieces.driver, self._pieces.sidecar)]
+        pieces = self._pieces
+        pids = [str(piece.pid) for piece in (pieces.apiserver, pieces.driver, pieces.sidecar, pieces.webhook)]
         self._check(
-            "all three serve, as processes of their own",
-            held=len(set(pids)) == 3,
+            "all four serve, as processes of their own",
+            held=len(set(pids)) == 4,
             evidence=f"process ids {', '.join(pids)}; up in {start_seconds:.1f} s",
         )
         await self._make_volumes()
@@ -306,6 +307,7 @@ class Demo:
             held=WRITES_AROUND <= journal <= ledger <= journal + 1 and ledger < writer.written,
             evidence=f"the ledger ends with {ledger}, the journal with {journal}; written were {writer.written}",
         )
+        await self._ask_in_the_old_version(content)
         await objects.delete_group_content(self._api, "together")
         await self._api.wait_for("VolumeGroupSnapshotContent", "together", lambda left: left is None)
         stored = await self._storage.held()
@@ -314,6 +316,25 @@ class Demo:
             "the group went with its content, and its members with it",
             held=not stored.groups and not left,
             evidence=f"the driver holds {_count(stored.groups, 'group')} and {_count(left, 'member')} of it",
+        )
+
+    async def _ask_in_the_old_version(self, content: Json) -> None:
+        old = await self._api.get("VolumeGroupSnapshotContent.v1beta1", "together")
+        infos = content["status"]["volumeSnapshotInfoList"]
+        pairs = [{key: info[key] for key in ("volumeHandle", "snapshotHandle")} for info in infos]
+        self._check(
+            "a client of v1beta1 sees the members as that version lists them",
+            held=old["status"].get("volumeSnapshotHandlePairList") == pairs,
+            evidence="converted by the webhook, over TLS",
+        )
+        label = {"metadata": {"labels": {"seen-by": "v1beta1"}}}
+        await self._api.merge_patch("VolumeGroupSnapshotContent.v1beta1", "together", label)
+        now = await self._api.get("VolumeGroupSnapshotContent", "together")
+        self._check(
+            "what it writes loses nothing of what v1beta1 does not know",
+            held=now["status"]["volumeSnapshotInfoList"] == infos
+            and now["metadata"]["labels"] == {"seen-by": "v1beta1"},
+            evidence=f"{_count(infos, 'member')} with time, size and readiness",
         )
 
     async def _delete_everything(self) -> None:

@@ -122,13 +122,14 @@ def _instructions(pieces: Pieces) -> str:
         else "\n  (kubectl is not on the PATH of this machine; any HTTP client does as well.)"
     )
     return f"""\
-An API server, a CSI driver and the sidecar are running. Ctrl-C stops them.
+An API server, a CSI driver, the sidecar and the webhook are running. Ctrl-C stops them.
 
 In another terminal:{kubectl}
   export KUBECONFIG={shlex.quote(str(pieces.kubeconfig))}
   kubectl apply -f {shlex.quote(str(pieces.directory / "examples"))}
   kubectl get volumesnapshotcontents -w
   kubectl get volumegroupsnapshotcontents {EXAMPLE} -o yaml
+  kubectl get volumegroupsnapshotcontents.v1beta1.{names.GROUP_SNAPSHOT_GROUP} {EXAMPLE} -o yaml
 
 To delete a content and what it stands for on the storage, mark it first, as the controller would:
   kubectl annotate vsc {EXAMPLE} {names.BEING_DELETED}=yes && kubectl delete vsc {EXAMPLE}

@@ -1,4 +1,4 @@
-"""The playground: API server, driver and sidecar as processes of their own in one directory, joined by real wires."""
+"""The playground: API server, driver, sidecar and webhook as processes in one directory, joined by real wires."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ import aiohttp
 
 from snapshotter.testing.admin import PREFIX, Admin, AdminError
 from snapshotter.testing.client import ApiFailure, KubeClient
+from snapshotter.testing.playground.converting import NAMESPACE, SERVICE, Certificate, have_converted, make_certificate
 from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port
 from snapshotter.testing.playground.storage import Storage
 
@@ -47,6 +48,9 @@ class Pieces:
     apiserver: Piece
     driver: Piece
     sidecar: Piece
+    webhook: Piece
+    certificate: Certificate
+    """Of the webhook."""
     background: asyncio.TaskGroup
     """Tasks beside the block; a failure of one ends the block and comes out of the playground."""
 
@@ -82,7 +86,7 @@ async def playground(
     driver_arguments: Sequence[str] = (),
     sidecar_arguments: Sequence[str] = (),
 ) -> AsyncIterator[Pieces]:
-    """The three processes, serving. At the end they are stopped in order; killed they are even if we are killed.
+    """The processes, serving. At the end they are stopped in order; killed they are even if we are killed.
 
     Logs, kubeconfig and the driver's state are in the directory, and stay there.
 
@@ -110,8 +114,11 @@ async def playground(
 async def _start(pieces: Pieces) -> None:
     await pieces.apiserver.launch()
     await pieces.driver.launch()
+    await pieces.webhook.launch()
     await pieces.apiserver.wait_until_serving()
     await pieces.driver.wait_until_serving()
+    await pieces.webhook.wait_until_serving()
+    await have_converted(pieces.api, pieces.certificate)
     # It reads the kubeconfig that is there by now.
     await pieces.sidecar.start()
 
@@ -125,8 +132,10 @@ async def _joined(
     tasks: asyncio.TaskGroup,
 ) -> AsyncIterator[Pieces]:
     """The pieces, not started yet; whatever runs at the end is stopped."""
-    api_url, driver_admin_url, sidecar_url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+    api_url, driver_admin_url, sidecar_url, webhook_url = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
+    webhook_port = free_port()
     kubeconfig = directory / "kubeconfig"
+    certificate = make_certificate(directory / "webhook")
     commands = (
         Command(
             name="the API server",
@@ -134,6 +143,7 @@ async def _joined(
                 *_python("snapshotter.testing.apiserver"),
                 f"--listen={api_url.removeprefix('http://')}",
                 f"--kubeconfig={kubeconfig}",
+                f"--service={NAMESPACE}/{SERVICE}=127.0.0.1:{webhook_port}",
             ),
             log=directory / "logs" / "apiserver.log",
             ready_url=f"{api_url}/readyz",
@@ -165,8 +175,21 @@ async def _joined(
             log=directory / "logs" / "sidecar.log",
             ready_url=f"{sidecar_url}/readyz",
         ),
+        Command(
+            name="the webhook",
+            arguments=(
+                str(Path(sys.executable).with_name("snapshot-conversion-webhook")),
+                f"--tls-cert-file={certificate.file}",
+                f"--tls-private-key-file={certificate.key_file}",
+                f"--port={webhook_port}",
+                f"--http-endpoint={webhook_url.removeprefix('http://')}",
+                "--shutdown-delay=0s",
+            ),
+            log=directory / "logs" / "webhook.log",
+            ready_url=f"{webhook_url}/readyz",
+        ),
     )
-    apiserver, driver, sidecar = (Piece(command, tasks) for command in commands)
+    apiserver, driver, sidecar, webhook = (Piece(command, tasks) for command in commands)
     async with (
         KubeClient(api_url) as api,
         Admin(api_url) as api_admin,
@@ -188,10 +211,12 @@ async def _joined(
                 apiserver=apiserver,
                 driver=driver,
                 sidecar=sidecar,
+                webhook=webhook,
+                certificate=certificate,
                 background=tasks,
             )
         finally:
-            for piece in (sidecar, driver, apiserver):
+            for piece in (sidecar, driver, apiserver, webhook):
                 await piece.terminate()
 
 
