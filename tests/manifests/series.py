@@ -1,20 +1,14 @@
 """The series that the real programs have, read from their own pages: names, labels and the values of labels."""
 
-import asyncio
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from snapshotter.metrics import WebhookMetrics
 from snapshotter.testing.faults import Fault
-from tests.manifests import promql
-from tests.world import GROUP, SINGLE, World, make_world
-
-COMMAND = Path(sys.executable).parent / "csi-snapshotter"
+from tests.manifests import programs, promql
+from tests.world import KINDS, make_world
 
 OF_PROMETHEUS = {
     "up": frozenset[str](),
@@ -47,53 +41,24 @@ class Pages:
             self.values[name, label] = set().union(*of)
 
 
-async def pages(directory: Path, port: int) -> Pages:
+async def pages(directory: Path, free_port: Callable[[], int]) -> Pages:
+    """What each program tells that has done everything once; the first create of a snapshot fails."""
     found = Pages(dict(OF_PROMETHEUS))
-    for page in (await sidecar_page(directory, port), webhook_page()):
-        found.add(page)
+    sidecar_port, controller_port, port, webhook_port = (free_port() for _ in range(4))
+    async with (
+        make_world(directory) as world,
+        programs.sidecar(world, sidecar_port),
+        programs.controller(world, controller_port),
+        programs.webhook(directory, port, webhook_port) as pair,
+    ):
+        world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="no", times=1))
+        await programs.make_claims(world)
+        for kind in KINDS:
+            await world.of(kind).make_class()
+        await programs.take_snapshots(world, "stays")
+        await programs.take_snapshots(world, "goes")
+        await programs.delete_snapshots(world, "goes")
+        await programs.convert_something(pair, port)
+        for each in (sidecar_port, controller_port, webhook_port):
+            found.add(await programs.read_page(each))
     return found
-
-
-async def sidecar_page(directory: Path, port: int) -> str:
-    """What a sidecar tells that leads, has made both kinds of snapshots, and has failed."""
-    async with make_world(directory) as world:
-        process = await asyncio.create_subprocess_exec(
-            COMMAND, *arguments(world, port), stderr=asyncio.subprocess.DEVNULL
-        )
-        try:
-            await make_some(world)
-            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
-                return await response.text()
-        finally:
-            process.terminate()
-            await process.wait()
-
-
-def arguments(world: World, port: int) -> list[str]:
-    """The flags of a sidecar in this world that elects a leader and serves its metrics."""
-    return [
-        f"--csi-address={world.driver.socket}",
-        f"--kubeconfig={world.kubeconfig}",
-        f"--http-endpoint=127.0.0.1:{port}",
-        "--leader-election",
-        "--leader-election-namespace=default",
-    ]
-
-
-async def make_some(world: World) -> None:
-    """Make and delete a snapshot and a group; the first create of the snapshot fails, and one of each stays."""
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="no", times=1))
-    for each in (world.of(SINGLE), world.of(GROUP)):
-        await each.make_class()
-        for name in ("stays", "goes"):
-            await each.make_content(name)
-            await each.until(lambda each=each, name=name: each.settled(name))  # type: ignore[misc]
-        await each.delete_content("goes")
-        await each.until(lambda each=each: each.content("goes") is None)  # type: ignore[misc]
-
-
-def webhook_page() -> str:
-    metrics = WebhookMetrics(CollectorRegistry())
-    metrics.review_durations.labels("conversion").observe(0.01)
-    metrics.converted_objects.labels("v1", "v1beta1").inc()
-    return generate_latest(metrics.registry).decode()

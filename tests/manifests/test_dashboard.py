@@ -16,6 +16,7 @@ from tests.manifests.rendering import one, rendered
 from tests.manifests.series import Pages
 
 DASHBOARD = Path(__file__).parents[2] / "manifests" / "monitoring" / "dashboard.json"
+OURS = ("snapshotter_", "snapshot_controller_")
 COLUMNS = 24
 """The width of Grafana's grid."""
 
@@ -66,7 +67,7 @@ def test_all_series_of_our_own_are_shown(metrics: Pages) -> None:
     for rule in rules():
         if rule.get("record") in asked:
             asked |= promql.names(rule["expr"])
-    ours = {re.sub(r"_(bucket|count|sum)$", "", name) for name in metrics.labels if name.startswith("snapshotter_")}
+    ours = {re.sub(r"_(bucket|count|sum)$", "", name) for name in metrics.labels if name.startswith(OURS)}
     assert ours - {name.removesuffix("_bucket") for name in asked} == set()
 
 
@@ -134,13 +135,23 @@ def test_variables_are_defined_before_they_are_used(metrics: Pages) -> None:
     defined = set[str]()
     for name, variable in variables().items():
         if variable["type"] == "query":
-            asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
-            assert asked is not None, name
-            assert used(asked[1]) <= defined
-            assert asked[2] in promql.labels(plain(asked[1]), metrics.labels)
+            query, label = asked(variable)
+            assert used(query) <= defined
+            assert label in promql.labels(plain(query), metrics.labels)
         defined.add(name)
     for panel in panels():
         assert used(json.dumps(panel)) <= defined, panel["title"]
+
+
+def asked(variable: Json) -> tuple[str, str]:
+    """What a variable asks for, and the label whose values it takes."""
+    query = variable["query"]["query"]
+    if found := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
+        return found[1], found[2]
+    found, label = re.fullmatch(r"query_result\((.+)\)", query), re.fullmatch(r'/(\w+)="\(.+\)"/', variable["regex"])
+    assert found is not None
+    assert label is not None
+    return found[1], label[1]
 
 
 def used(text: str) -> set[str]:

@@ -1,8 +1,9 @@
-"""A real Prometheus that reads real sidecars by the shipped rules: silent while all is well, loud in an outage."""
+"""A real Prometheus that reads the real programs by the shipped rules: silent while all is well, loud in an outage."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +12,8 @@ import pytest
 import yaml
 
 from snapshotter.testing.faults import Fault
+from tests.manifests import programs
 from tests.manifests.prometheus_rule import RULES
-from tests.manifests.series import COMMAND, arguments
 from tests.manifests.test_dashboard import queries
 from tests.world import DRIVER, KINDS, World, make_world
 
@@ -24,13 +25,6 @@ T = TypeVar("T")
 NAMESPACE = "storage"
 ONLY_IN_TROUBLE = {"Alerts that fire", "Calls that did not succeed", "Permissions that are missing"}
 """Panels that show nothing while all is well."""
-OF_THE_WEBHOOK = {
-    "Reviews",
-    "How long reviews take",
-    "Objects converted",
-    "Certificate is valid for",
-    "Certificates taken up",
-}
 
 
 class Prometheus:
@@ -84,9 +78,18 @@ async def until(find: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(0.2)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A program that serves its metrics."""
+
+    job: str
+    pod: str
+    port: int
+
+
 @asynccontextmanager
-async def prometheus(directory: Path, port: int, pods: dict[str, int]) -> AsyncIterator[Prometheus]:
-    """A Prometheus that reads sidecars, given by their pods, and judges by the shipped rules without their waits."""
+async def prometheus(directory: Path, port: int, *targets: Target) -> AsyncIterator[Prometheus]:
+    """A Prometheus that reads these programs, and judges by the shipped rules without their waits."""
     rules = yaml.safe_load(RULES.read_text())
     for group in rules["groups"]:
         group["interval"] = "300ms"
@@ -94,14 +97,23 @@ async def prometheus(directory: Path, port: int, pods: dict[str, int]) -> AsyncI
             if "for" in rule:
                 rule["for"] = "1s"
     (directory / "rules.yaml").write_text(yaml.safe_dump(rules))
-    targets = [
-        {"targets": [f"127.0.0.1:{at}"], "labels": {"namespace": NAMESPACE, "pod": pod, "container": "csi-snapshotter"}}
-        for pod, at in pods.items()
-    ]
     configuration = {
         "global": {"scrape_interval": "300ms", "scrape_timeout": "300ms"},
         "rule_files": ["rules.yaml"],
-        "scrape_configs": [{"job_name": "csi-snapshotter", "static_configs": targets}],
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "static_configs": [
+                    {
+                        "targets": [f"127.0.0.1:{target.port}"],
+                        "labels": {"namespace": NAMESPACE, "pod": target.pod, "container": job},
+                    }
+                    for target in targets
+                    if target.job == job
+                ],
+            }
+            for job in {target.job for target in targets}
+        ],
     }
     (directory / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
     process = await asyncio.create_subprocess_exec(
@@ -128,52 +140,36 @@ async def is_ready(http: aiohttp.ClientSession) -> bool:
         return False
 
 
-@asynccontextmanager
-async def sidecar(world: World, port: int) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        COMMAND, *arguments(world, port), "--retry-interval-start=100ms", stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with make_world(tmp_path) as made:
         for kind in KINDS:
             await made.of(kind).make_class()
+        await programs.make_claims(made)
         yield made
-
-
-async def work(world: World, name: str) -> None:
-    """Make and delete one of each kind."""
-    for each in (world.of(kind) for kind in KINDS):
-        await each.make_content(name)
-        await each.until(lambda each=each: each.settled(name))  # type: ignore[misc]
-        await each.delete_content(name)
-        await each.until(lambda each=each: each.content(name) is None)  # type: ignore[misc]
 
 
 async def test_it_is_silent_while_all_is_well_and_calls_when_the_driver_is_gone(
     world: World, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    pods = {"csi-0": unused_tcp_port_factory(), "csi-1": unused_tcp_port_factory()}
+    free = unused_tcp_port_factory
+    sidecars = [Target(programs.SIDECAR, f"csi-{number}", free()) for number in range(2)]
+    controller, webhook = (Target(job, f"{job}-0", free()) for job in (programs.CONTROLLER, programs.WEBHOOK))
+    review_port = free()
     async with AsyncExitStack() as stack:
-        for port in pods.values():
-            await stack.enter_async_context(sidecar(world, port))
-        await world.of(KINDS[0]).make_content("stays")
-        await world.until(lambda: world.settled("stays"))
-        watcher = await stack.enter_async_context(prometheus(tmp_path, unused_tcp_port_factory(), pods))
+        for sidecar in sidecars:
+            await stack.enter_async_context(programs.sidecar(world, sidecar.port))
+        await stack.enter_async_context(programs.controller(world, controller.port))
+        pair = await stack.enter_async_context(programs.webhook(tmp_path, review_port, webhook.port))
+        await programs.take_snapshots(world, "stays")
+        watcher = await stack.enter_async_context(prometheus(tmp_path, free(), *sidecars, controller, webhook))
+        await watcher.until_found("sum(up) == 4")
         # What is counted shows as a rate only when it has grown between two looks.
-        await watcher.until_found('sum(up{job="csi-snapshotter"}) == 2')
-        await work(world, "first")
-        await watcher.until_found(
-            'csi_sidecar_operations_seconds_count{method_name=~".+Delete.+",grpc_status_code="OK"}'
-        )
-        await work(world, "second")
+        for name in ("first", "second"):
+            await programs.take_snapshots(world, name)
+            await programs.delete_snapshots(world, name)
+            await programs.convert_something(pair, review_port)
+            await watcher.until_found('csi_sidecar_operations_seconds_count{method_name=~".+/Delete.*Group.+"} > 0')
         await watcher.until_found("snapshotter:csi_calls:rate5m > 0")
 
         await every_rule_works(watcher)
@@ -185,7 +181,7 @@ async def test_it_is_silent_while_all_is_well_and_calls_when_the_driver_is_gone(
         (away,) = [alert for alert in fired if alert["labels"]["alertname"] == "SnapshotterDriverAway"]
         assert away["labels"].items() >= {"driver_name": DRIVER, "namespace": NAMESPACE, "severity": "critical"}.items()
         # Of the two replicas it is the one that leads, and the other is told apart from it.
-        (leads,) = await watcher.query("leader_election_master_status == 1")
+        (leads,) = await watcher.query('leader_election_master_status{job="csi-snapshotter"} == 1')
         assert away["labels"]["pod"] == leads["metric"]["pod"]
         assert f"{NAMESPACE}/{away['labels']['pod']}" in away["annotations"]["description"]
         await watcher.until_firing("SnapshotterStandbyWithoutDriver")
@@ -209,17 +205,17 @@ async def rules(watcher: Prometheus) -> list[Json]:
 
 async def every_panel_shows_something(watcher: Prometheus) -> None:
     empty = {title for title, query, _ in queries() if not await watcher.query(query)}
-    assert empty - ONLY_IN_TROUBLE - OF_THE_WEBHOOK == set()
+    assert empty <= ONLY_IN_TROUBLE
 
 
 async def test_it_calls_when_snapshots_fail(
     world: World, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    pods = {"csi-0": unused_tcp_port_factory()}
+    sidecar = Target(programs.SIDECAR, "csi-0", unused_tcp_port_factory())
     world.driver.faults.set(Fault(match="Create", error="INTERNAL", message="the disk is on fire"))
     async with (
-        sidecar(world, pods["csi-0"]),
-        prometheus(tmp_path, unused_tcp_port_factory(), pods) as watcher,
+        programs.sidecar(world, sidecar.port),
+        prometheus(tmp_path, unused_tcp_port_factory(), sidecar) as watcher,
     ):
         await watcher.until_found("up == 1")
         for each in (world.of(kind) for kind in KINDS):
