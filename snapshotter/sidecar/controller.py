@@ -210,6 +210,10 @@ class Controller(ABC, Generic[C, K, A]):
             if self._planned_otherwise(name, action):
                 return Requeue.NOW
             raise
+        known = self._store.get(name)
+        if known is None or known.metadata.uid != content.metadata.uid:
+            # It has gone with a write of ours, of which the watch tells nothing.
+            self.forget(content)
         return self._what_follows(name, action)
 
     def worth_a_look(self, old: C | None, new: C) -> bool:

@@ -334,3 +334,16 @@ async def test_promise_1_a_name_taken_by_a_cut_without_an_answer_is_not_let_go(w
         world.driver.faults.lift(taken)
         await world.until(lambda: world.content("one") is None)
     assert not world.stored
+
+
+@each_kind
+async def test_promise_7_a_content_of_the_same_name_as_one_before_is_told_of_anew(world: World) -> None:
+    async with world.sidecar():
+        for _ in range(2):
+            made = await world.make_content("one")
+            await world.until(lambda: world.settled("one"))
+            await world.delete_content("one", marked=False)
+            uid = made["metadata"]["uid"]
+            await world.until(lambda: [e for e in world.events("one") if e["involvedObject"]["uid"] == uid])  # noqa: B023
+            await world.annotate("one", **{world.kind.being_deleted: "yes"})
+            await world.until(lambda: world.content("one") is None)
