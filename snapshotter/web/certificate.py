@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 2.0
 """How often the files are read. Reading sees every way in which they can change: a rewrite in place, another file
 under the name, the exchanged links of a Kubernetes volume, a file that comes back after a while."""
-TRY_AGAIN_SECONDS: Final = 60.0
-"""How often a pair that cannot be used is tried, and told of, again."""
+TELL_AGAIN_SECONDS: Final = 60.0
+"""How often is told of a pair that cannot be used."""
 
 
 class BadPair(Exception):
@@ -49,9 +49,9 @@ class ServedCertificate:
         self._metrics = metrics
         self.trouble: str | None = None
         """Why what is in the files is not in use; None when it is."""
-        self._seen = self._read()
-        self._tried_at = time.monotonic()
-        self._in_use, self._validity = self._loaded(self._seen)
+        self._told_at = 0.0
+        self._seen = self._used = self._read()
+        self._in_use, self._validity = self._loaded(self._used)
         self._tell()
         self.listening = _context()
         """What to listen with."""
@@ -68,22 +68,32 @@ class ServedCertificate:
             self.look()
 
     def look(self) -> None:
-        """Use what is in the files if it is new and fits together."""
-        files = self._read()
-        now = time.monotonic()
-        if files == self._seen and (self.trouble is None or now - self._tried_at < TRY_AGAIN_SECONDS):
+        """Use what is in the files if it is new and fits together.
+
+        What does not is told of when it is there at a second look too: they may be in the middle of being written.
+        """
+        files, before = self._read(), self._seen
+        self._seen = files
+        if files == self._used:
+            self.trouble = None
             return
-        self._seen, self._tried_at = files, now
         try:
             self._in_use, self._validity = self._loaded(files)
         except BadPair as error:
-            self.trouble = str(error)
-            self._metrics.certificate_reloads.labels("failure").inc()
-            log.warning("the certificate is not exchanged", reason=self.trouble, expires=self._validity.end.isoformat())
+            if files == before:
+                self._complain(str(error))
             return
-        self.trouble = None
+        self._used, self.trouble = files, None
         self._metrics.certificate_reloads.labels("success").inc()
         self._tell()
+
+    def _complain(self, trouble: str) -> None:
+        now = time.monotonic()
+        if trouble == self.trouble and now - self._told_at < TELL_AGAIN_SECONDS:
+            return
+        self.trouble, self._told_at = trouble, now
+        self._metrics.certificate_reloads.labels("failure").inc()
+        log.warning("the certificate is not exchanged", reason=trouble, expires=self._validity.end.isoformat())
 
     def problems(self) -> list[str]:
         """Why clients cannot trust the certificate in use at this moment."""
