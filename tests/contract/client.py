@@ -88,12 +88,17 @@ class Client:
     """Requests to the server that is tested. Paths begin with a slash; keywords become the query."""
 
     session: aiohttp.ClientSession
-    credentials: str | None = None
-    """The Authorization header; None: that of the session, the administrator's."""
+    credentials: dict[str, str] = field(default_factory=dict)
+    """The headers that say who asks; those of the session say that it is the administrator."""
 
     def bearer(self, token: str) -> "Client":
         """The same server, as seen by whoever bears the token; without one, by somebody unknown."""
-        return Client(self.session, f"Bearer {token}" if token else "")
+        return Client(self.session, {"Authorization": f"Bearer {token}" if token else ""})
+
+    def acting_as(self, user: str, group: str = "") -> "Client":
+        """The same, in the stead of another user, who may be said to be in a group."""
+        headers = {"Impersonate-User": user} | ({"Impersonate-Group": group} if group else {})
+        return Client(self.session, self.credentials | headers)
 
     async def request(
         self,
@@ -105,9 +110,7 @@ class Client:
         **query: Any,
     ) -> Answer:
         data = None if body is None else json.dumps(body)
-        headers = {"Content-Type": content_type, "Accept": accept}
-        if self.credentials is not None:
-            headers["Authorization"] = self.credentials
+        headers = {"Content-Type": content_type, "Accept": accept, **self.credentials}
         async with (
             asyncio.timeout(SOON_SECONDS),
             self.session.request(method, path, params=query, data=data, headers=headers) as response,

@@ -31,7 +31,7 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """The server that is tested."""
     if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
         directory = tmp_path_factory.mktemp("kube")
-        running = kube.running(directory, authorization="RBAC", garbage_collector=True)
+        running = kube.running(directory, authorization="RBAC", controllers=True)
         async with running as real, real.session() as session:
             yield Server(session, real.kubeconfig(), real=True, forget_history=real.compact)
         return

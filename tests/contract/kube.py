@@ -1,6 +1,7 @@
 """A real kube-apiserver with its etcd, on 127.0.0.1, for as long as a test session lasts.
 
-`build_kube.py` makes the binaries. Of the controllers of a cluster only the garbage collector runs, if asked for.
+`build_kube.py` makes the binaries. Of the controllers of a cluster only the garbage collector and the one for quotas
+run, if asked for.
 """
 
 import asyncio
@@ -69,7 +70,7 @@ class NotStartedError(Exception):
 
 @contextlib.asynccontextmanager
 async def running(
-    directory: Path, *, authorization: str = "AlwaysAllow", garbage_collector: bool = False
+    directory: Path, *, authorization: str = "AlwaysAllow", controllers: bool = False
 ) -> AsyncIterator[Kube]:
     """An API server that is ready and serves our custom resources. It keeps its files in the directory.
 
@@ -79,10 +80,10 @@ async def running(
         raise NotStartedError(f"not built: {', '.join(absent)}; run tests/contract/build_kube.py first")
     async with _etcd(directory) as etcd_url, _apiserver(directory, etcd_url, authorization) as kube:
         await _install(kube)
-        if not garbage_collector:
+        if not controllers:
             yield kube
             return
-        async with _garbage_collector(directory, kube):
+        async with _controllers(directory, kube):
             yield kube
 
 
@@ -135,13 +136,13 @@ async def _apiserver(directory: Path, etcd_url: str, authorization: str) -> Asyn
 
 
 @contextlib.asynccontextmanager
-async def _garbage_collector(directory: Path, kube: Kube) -> AsyncIterator[None]:
-    """A controller manager with this one controller. It sees the kinds that are served when it starts."""
+async def _controllers(directory: Path, kube: Kube) -> AsyncIterator[None]:
+    """A controller manager with those that the contract is about. It sees the kinds that are served when it starts."""
     kubeconfig = directory / "controller-manager.kubeconfig"
     kubeconfig.write_text(kube.kubeconfig())
     flags = {
         "kubeconfig": str(kubeconfig),
-        "controllers": "garbage-collector-controller",
+        "controllers": "garbage-collector-controller,resourcequota-controller",
         "leader-elect": "false",
         "secure-port": "0",
     }

@@ -180,6 +180,51 @@ async def test_a_token_that_nobody_gave_out_is_refused(api: Client) -> None:
     assert (answer.status, answer.reason, answer.message) == (401, "Unauthorized", "Unauthorized")
 
 
+class TestImpersonation:
+    async def who(self, api: Client) -> Json:
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = (await api.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)).ok()
+        found: Json = answer["status"]["userInfo"]
+        return {name: found[name] for name in ("username", "groups")}
+
+    async def test_the_administrator_may_act_as_anybody(self, api: Client) -> None:
+        everybody = "system:authenticated"
+        assert await self.who(api.acting_as("jo")) == {"username": "jo", "groups": [everybody]}
+        assert await self.who(api.acting_as("jo", "crew")) == {"username": "jo", "groups": ["crew", everybody]}
+        account = "system:serviceaccount:default:a"
+        groups = ["system:serviceaccounts", "system:serviceaccounts:default", everybody]
+        assert await self.who(api.acting_as(account)) == {"username": account, "groups": groups}
+
+    async def test_who_is_acted_as_decides_what_is_allowed(self, api: Client) -> None:
+        refused = await api.acting_as("jo").get("/api/v1/secrets")
+        assert refused.status == 403
+        assert 'User "jo" cannot list resource "secrets"' in refused.message
+        assert (await api.acting_as("jo", "system:masters").get("/api/v1/secrets")).status == 200
+        assert (await api.acting_as("system:anonymous").get("/api")).status == 403
+
+    async def test_not_everybody_may_act_as_others(self, nobody: Account) -> None:
+        refused = await nobody.api.acting_as("system:serviceaccount:default:a", "crew").get("/api/v1/secrets")
+        assert refused.message == (
+            f'serviceaccounts "a" is forbidden: User "{nobody.user}" cannot impersonate resource "serviceaccounts" '
+            'in API group "" in the namespace "default"'
+        )
+        assert (await nobody.api.acting_as("jo").get("/api/v1/secrets")).status == 403
+
+    async def test_a_group_needs_a_user(self, api: Client) -> None:
+        answer = await Client(api.session, {"Impersonate-Group": "system:masters"}).get("/api/v1/secrets")
+        assert (answer.status, answer.reason) == (400, "BadRequest")
+
+    async def test_who_may_act_as_others_does(self, account: Account) -> None:
+        await account.bind(rule("impersonate", "users groups"))
+        await account.wait_until(True, "impersonate", "users", name="jo")
+        assert (await self.who(account.api.acting_as("jo", "crew")))["username"] == "jo"
+
+    @pytest.mark.kubectl
+    async def test_kubectl_acts_as_others(self, kubectl: Kubectl) -> None:
+        assert "jo" in (await kubectl("auth", "whoami", "--as=jo")).ok()
+        assert (await kubectl("auth", "can-i", "list", "secrets", "--as=jo")).out == "no\n"
+
+
 class TestToken:
     async def test_lasts_an_hour_unless_told(self, api: Client, nobody: Account) -> None:
         path = f"{ACCOUNTS}/{nobody.name}/token"

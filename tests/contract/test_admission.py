@@ -293,9 +293,10 @@ async def test_labels_choose_before_and_after(api: Client, judge: Webhook) -> No
     given = snapshot_class()
     (await api.create(CLASSES, given)).ok()
     assert judge.asked == []
-    for labels, count in (({"module": "admission"}, 1), ({"module": None}, 2), ({"other": "x"}, 2)):
+    for labels, is_asked in (({"module": "admission"}, True), ({"module": None}, True), ({"other": "x"}, False)):
+        judge.asked.clear()
         (await api.merge(path_of(given), {"metadata": {"labels": labels}})).ok()
-        assert len(judge.asked) == count
+        assert bool(judge.asked) is is_asked
 
 
 async def test_expressions_choose(api: Client) -> None:

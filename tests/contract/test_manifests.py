@@ -1,6 +1,6 @@
 """The manifests, applied: the server knows every object and every field of it, and admits the pods.
 
-A real server is the judge; the stand-in serves fewer kinds.
+A real server is the judge.
 """
 
 from pathlib import Path
@@ -18,15 +18,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 APPLY = "application/apply-patch+yaml"
 BASES = ["crds", "csi-snapshotter", "snapshot-controller", "webhook", "user-roles"]
-NOT_IN_THE_STAND_IN = {
-    "DaemonSet",
-    "Deployment",
-    "NetworkPolicy",
-    "PodDisruptionBudget",
-    "ResourceQuota",
-    "Service",
-    "ValidatingWebhookConfiguration",
-}
 
 
 async def path_of(api: Client, given: Json) -> str | None:
@@ -50,38 +41,33 @@ async def apply(api: Client, given: Json, **query: str) -> Answer | None:
     return await api.request("PATCH", path, given, APPLY, **options, **query)
 
 
-async def check_all(server: Server, api: Client, objects: tuple[Json, ...]) -> None:
+async def check_all(api: Client, objects: tuple[Json, ...]) -> None:
     for each in objects:
         answer = await apply(api, each, dryRun="All")
         if answer is None:
-            assert each["apiVersion"].startswith(FOREIGN) or (
-                not server.real and each["kind"] in NOT_IN_THE_STAND_IN
-            ), each
+            assert each["apiVersion"].startswith(FOREIGN), each
             continue
         assert (answer.status in (200, 201), answer.warnings) == (True, ()), answer
 
 
 @pytest.mark.parametrize("directory", BASES)
-async def test_a_base_is_accepted(server: Server, api: Client, directory: str) -> None:
-    await check_all(server, api, written(directory))
+async def test_a_base_is_accepted(api: Client, directory: str) -> None:
+    await check_all(api, written(directory))
 
 
 @pytest.mark.kustomize
 @pytest.mark.parametrize(("component", "base"), COMPONENTS.items(), ids=COMPONENTS.keys())
-async def test_a_component_is_accepted(server: Server, api: Client, component: str, base: str, tmp_path: Path) -> None:
-    await check_all(server, api, build(overlay(tmp_path, base, component)))
+async def test_a_component_is_accepted(api: Client, component: str, base: str, tmp_path: Path) -> None:
+    await check_all(api, build(overlay(tmp_path, base, component)))
 
 
 @pytest.mark.parametrize("name", [name for name, each in EXAMPLES.items() if not each.refused])
-async def test_an_example_is_accepted(server: Server, api: Client, name: str) -> None:
+async def test_an_example_is_accepted(api: Client, name: str) -> None:
     for each in example(name):
         # A namespace has to be there before something is put into it.
         query: dict[str, Any] = {} if each["kind"] == "Namespace" else {"dryRun": "All"}
         answer = await apply(api, each, **query)
-        if answer is None:
-            assert not server.real
-            assert each["kind"] in NOT_IN_THE_STAND_IN
-            continue
+        assert answer is not None, each
         assert answer.status in (200, 201), answer
         assert bool(answer.warnings) is EXAMPLES[name].deprecated
 

@@ -1,6 +1,8 @@
 """The gate before every request: who asks, and whether he may."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from multidict import CIMultiDictProxy
 
 from snapshotter.testing.apiserver.authorization import (
     Access,
@@ -12,9 +14,14 @@ from snapshotter.testing.apiserver.authorization import (
 )
 from snapshotter.testing.apiserver.requests import Place
 from snapshotter.testing.apiserver.selectors import parse_fields
+from snapshotter.testing.apiserver.status import bad_request
 from snapshotter.testing.apiserver.store import Store
 from snapshotter.testing.apiserver.tokens import Tokens
-from snapshotter.testing.apiserver.users import ADMIN, User
+from snapshotter.testing.apiserver.users import ADMIN, User, known_as, service_account_of
+
+_AS_USER = "Impersonate-User"
+_AS_GROUP = "Impersonate-Group"
+_IMPERSONATE = "impersonate"
 
 _VERBS = {
     "GET": "get",
@@ -36,9 +43,27 @@ class Gate:
         self.authorizer: Authorizer = Rbac(store) if rbac else AlwaysAllow()
         self._tokens = tokens
 
-    def user_of(self, authorization: str) -> User:
-        """Raises `ApiError` 401."""
-        return ADMIN if self.is_open else self._tokens.user_of(authorization)
+    def user_of(self, headers: "CIMultiDictProxy[str]") -> User:
+        """Who asks, or in whose stead he asks. Raises `ApiError` 400, 401 and 403."""
+        if self.is_open:
+            return ADMIN
+        user = self._tokens.user_of(headers.get("Authorization", ""))
+        name, groups = headers.get(_AS_USER, ""), headers.getall(_AS_GROUP, [])
+        if groups and not name:
+            raise bad_request("requested a group without impersonating a user name")
+        return self._impersonated(user, name, groups) if name else user
+
+    def _impersonated(self, user: User, name: str, groups: Sequence[str]) -> User:
+        account = service_account_of(name)
+        if account is None:
+            self.check(user, ResourceAccess(_IMPERSONATE, resource="users", name=name))
+        else:
+            namespace, account_name = account
+            access = ResourceAccess(_IMPERSONATE, resource="serviceaccounts", namespace=namespace, name=account_name)
+            self.check(user, access)
+        for group in groups:
+            self.check(user, ResourceAccess(_IMPERSONATE, resource="groups", name=group))
+        return known_as(name, groups)
 
     def check(self, user: User, access: Access) -> None:
         """Raises `ApiError` 403."""

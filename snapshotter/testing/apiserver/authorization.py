@@ -197,7 +197,10 @@ _EVERYTHING = [
 _BOOTSTRAP: dict[str, tuple[list[Json], tuple[str, ...]]] = {
     "cluster-admin": (_EVERYTHING, (MASTERS,)),
     "system:basic-user": (
-        [{"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": _REVIEWS}],
+        [
+            {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": _REVIEWS},
+            {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
+        ],
         (AUTHENTICATED,),
     ),
     "system:discovery": (

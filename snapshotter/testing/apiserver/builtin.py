@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from snapshotter.testing.apiserver import admission_objects, definitions, rbac_objects
+from snapshotter.testing.apiserver import admission_objects, definitions, quotas, rbac_objects, workloads
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
 from snapshotter.testing.apiserver.status import Cause, Json
@@ -33,6 +33,8 @@ def prepare_create(kind: Kind, obj: Json) -> None:
         complete(obj)
     if (phase := _FIRST_PHASE.get(kind.kind)) is not None:
         obj["status"] = {"phase": phase}
+    elif (status := workloads.FIRST_STATUS.get(kind.kind)) is not None:
+        obj["status"] = dict(status)
     if (finalizer := PROTECTION_FINALIZERS.get(kind.kind)) is not None:
         finalizers = obj["metadata"].setdefault("finalizers", [])
         finalizers += [finalizer] * (finalizer not in finalizers)
@@ -171,9 +173,20 @@ _CHECKS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None], Itera
     "ClusterRoleBinding": rbac_objects.broken_binding,
     "RoleBinding": rbac_objects.broken_binding,
     "ValidatingWebhookConfiguration": admission_objects.broken,
+    "Deployment": workloads.broken_workload,
+    "DaemonSet": workloads.broken_workload,
+    "StatefulSet": workloads.broken_workload,
+    "Service": workloads.broken_service,
+    "ResourceQuota": quotas.broken_quota,
 }
 
 _DEFAULTS: dict[str, Callable[[Json], None]] = {
+    "Deployment": workloads.complete_workload,
+    "DaemonSet": workloads.complete_workload,
+    "StatefulSet": workloads.complete_workload,
+    "Service": workloads.complete_service,
+    "NetworkPolicy": workloads.complete_network_policy,
+    "ResourceQuota": quotas.complete_quota,
     "Secret": _fold_string_data,
     "CustomResourceDefinition": definitions.complete,
     "ClusterRoleBinding": rbac_objects.complete_binding,

@@ -27,7 +27,7 @@ from snapshotter.testing.apiserver.requests import (
     verb_of,
     write_options,
 )
-from snapshotter.testing.apiserver.reviews import reviewed, token_answer
+from snapshotter.testing.apiserver.reviews import answered, token_answer
 from snapshotter.testing.apiserver.selection import selection_of
 from snapshotter.testing.apiserver.status import (
     ApiError,
@@ -139,7 +139,7 @@ class Handlers:
         if self._gate.is_open:
             return
         request = call.request
-        call.user = self._gate.user_of(request.headers.get("Authorization", ""))
+        call.user = self._gate.user_of(request.headers)
         self._gate.check(call.user, access_of(call.place, request.path, call.verb, request.query))
 
     def _serve(self, call: Call, notes: Notes) -> Render:
@@ -218,7 +218,7 @@ class Handlers:
             answer = token_answer(self._registry.read(target), body, self._tokens, call.arrived)
         else:
             self._registry.decode(target, body, self._options(call, notes))
-            answer = reviewed(body, target.namespace, call.user, self._gate.authorizer)
+            answer = answered(body, target.namespace, call.user, self._gate.authorizer)
         return json_response(answer, 201)
 
     def _update(self, call: Call, target: Target, notes: Notes) -> Render:

@@ -3,6 +3,7 @@
 * An object goes when all of its owners are gone; with `Foreground` the owner waits for it, with `Orphan` it stays.
 * A namespace takes its objects with it, a definition the objects of its kind.
 * A claim or volume that is not in use is not kept.
+* A quota tells how much of it is used.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from snapshotter.testing.apiserver.definitions import CLEANUP_FINALIZER
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Kind
 from snapshotter.testing.apiserver.metadata import is_terminating
 from snapshotter.testing.apiserver.notes import Notes, settled
+from snapshotter.testing.apiserver.quotas import QUOTAS, usage
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.status import ApiError, Json
 from snapshotter.testing.apiserver.store import Change, Key, Resource, Stored
@@ -62,6 +64,13 @@ class Housekeeping:
                 self._look_at(place)
         if change.type == "DELETED" or is_terminating(change.new.object):
             self._look_at(*self._containers(resource, change.new))
+        if resource == QUOTAS or change.type != "MODIFIED":
+            self._look_at(*((QUOTAS, quota.key) for quota in self._quotas_of(change.new)))
+
+    def _quotas_of(self, stored: Stored) -> Sequence[Stored]:
+        """The quotas that may count the object."""
+        namespace = stored.key[0]
+        return self._store.all(QUOTAS, namespace) if namespace else ()
 
     def _look_at(self, *places: tuple[Resource, Key]) -> None:
         for place in places:
@@ -104,7 +113,10 @@ class Housekeeping:
         target = Target(kind, kind.storage, *key)
         if is_terminating(stored.object):
             self._finish(target, stored, notes)
-        elif gone := [owner["uid"] for owner in _owners(stored) if self._is_gone(owner)]:
+            return
+        if resource == QUOTAS and stored.object.get("status") != (status := usage(self._store, stored)):
+            self._registry.finish(target, stored.fresh() | {"status": status}, notes)
+        if gone := [owner["uid"] for owner in _owners(stored) if self._is_gone(owner)]:
             self._leave(target, stored, gone, notes)
 
     def _leave(self, target: Target, stored: Stored, gone: Collection[str], notes: Notes) -> None:

@@ -135,6 +135,7 @@ _KINDS: Mapping[str, Message] = {
     "RoleBinding": _BINDING,
     "ClusterRoleBinding": _BINDING,
     "SelfSubjectAccessReview": {1: Field("metadata", _METADATA), 2: Field("spec", _ACCESS)},
+    "SelfSubjectReview": {1: Field("metadata", _METADATA)},
     "TokenRequest": {1: Field("metadata", _METADATA), 2: Field("spec", _TOKEN_SPEC)},
 }
 

@@ -38,6 +38,7 @@ from snapshotter.testing.apiserver.metadata import (
 )
 from snapshotter.testing.apiserver.notes import Notes
 from snapshotter.testing.apiserver.patching import PatchError, json_patch, merge, strategic
+from snapshotter.testing.apiserver.quotas import check_quotas
 from snapshotter.testing.apiserver.schema import ABSENT, validate
 from snapshotter.testing.apiserver.status import (
     ApiError,
@@ -101,6 +102,7 @@ class Registry:
         self._webhooks.admit(Request(named, "CREATE", body, None, options))
         if (there := self.store.get(kind.key, named.key)) is not None:
             raise already_exists(named.subject, is_terminating=is_terminating(there.object))
+        check_quotas(self.store, named)
         return Outcome(self._put(named, body, options), created=True)
 
     def update(self, target: Target, body: Json, options: WriteOptions) -> Outcome:

@@ -181,6 +181,15 @@ def _shown_last_seen(obj: Json, last: Any, now: float) -> str:
     return _date(last or obj.get("eventTime") or obj["metadata"].get("creationTimestamp"), now)
 
 
+def _shown_labels(_: Json, labels: Any, __: float) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or "<none>"
+
+
+def _shown_quota(obj: Json, hard: Any, _: float) -> str:
+    used = obj["status"].get("used", {})
+    return ", ".join(f"{name}: {used.get(name, 0)}/{limit}" for name, limit in sorted((hard or {}).items()))
+
+
 _SHOWN: dict[str, Callable[[Json, Any, float], Any]] = {
     "age": lambda _, value, now: _date(value, now),
     "time": lambda _, value, __: value,
@@ -194,6 +203,14 @@ _SHOWN: dict[str, Callable[[Json, Any, float], Any]] = {
     "claim": _shown_claim,
     "object": _shown_object,
     "node": _shown_node,
+    "ready": lambda obj, ready, __: f"{ready or 0}/{obj['spec'].get('replicas', 0)}",
+    "number": lambda _, value, __: int(value or 0),
+    "given": lambda _, value, __: "N/A" if value is None else str(value),
+    "labels": _shown_labels,
+    "none": lambda _, value, __: str(value or "<none>"),
+    "ports": lambda _, ports, __: ",".join(f"{port['port']}/{port['protocol']}" for port in ports or ()),
+    "listed": lambda _, value, __: ",".join(value or ()) or "<unset>",
+    "quota": _shown_quota,
     "role": lambda _, ref, __: f"{ref['kind']}/{ref['name']}",
     "last-seen": _shown_last_seen,
 }
