@@ -416,7 +416,7 @@ class TestHousekeeping:
         await is_gone(client, f"{CONFIG_MAPS}/top")
 
     async def test_owners_of_kinds_that_are_not_served_count_as_there(self, client: Client) -> None:
-        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "uid": "u"}}
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "d", "uid": "u"}}
         await client.create(SECRETS, metadata={"name": "kept", "ownerReferences": owned_by(owner)})
         await client.create(SECRETS, metadata={"name": "other"})
         await asyncio.sleep(A_MOMENT)
