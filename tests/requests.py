@@ -165,6 +165,7 @@ def group_request(
     expressions: tuple[Mapping[str, Any], ...] = (),
     imports: str | None = None,
     no_source: bool = False,
+    both_sources: bool = False,
     class_name: str | None = "class-1",
     finalizers: tuple[str, ...] = (GROUP_BOUND,),
     deleting: bool = False,
@@ -175,10 +176,10 @@ def group_request(
     error: str | None = None,
 ) -> VolumeGroupSnapshot:
     """A VolumeGroupSnapshot of the claims with label `app=db`, or of content `imports`."""
-    if labels is None and not expressions and imports is None:
+    if labels is None and not expressions:
         labels = {"app": "db"}
     selector = None
-    if imports is None and not no_source:
+    if both_sources or (imports is None and not no_source):
         selector = present(matchLabels=dict(labels or {}), matchExpressions=list(expressions))
     status = present(
         boundVolumeGroupSnapshotContentName=bound, creationTime=created, readyToUse=ready, error=_error(error)
