@@ -239,7 +239,7 @@ async def test_promise_7_the_blocker_is_named_also_while_the_snapshot_is_not_rea
 @each_kind
 async def test_promise_1_a_mark_that_somebody_removed_is_put_back_while_a_cut_has_no_answer(world: World) -> None:
     hold = world.hold(world.kind.create, "after")
-    async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.4)):
+    async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 1.5)):
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
         await world.patch("one", {"metadata": {"annotations": {world.kind.being_created: None}}})

@@ -83,10 +83,17 @@ async def test_case_111_a_create_in_flight_is_finished_within_the_grace_time(wor
 
 async def test_a_signal_during_the_start_ends_it_at_once(world: World, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        COMMAND, f"--csi-address={tmp_path}/none", f"--kubeconfig={world.kubeconfig}", stderr=asyncio.subprocess.PIPE
+        COMMAND,
+        f"--csi-address={tmp_path}/none",
+        f"--kubeconfig={world.kubeconfig}",
+        "--http-endpoint=127.0.0.1:0",
+        stderr=asyncio.subprocess.PIPE,
     )
     # The signal must find the program, not the interpreter that loads it.
-    await asyncio.sleep(2.0)
+    assert process.stderr is not None
+    async for line in process.stderr:
+        if b"serving metrics" in line:
+            break
     process.terminate()
     async with asyncio.timeout(10):
         assert await process.wait() == 0
