@@ -46,9 +46,13 @@ class Webhooks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def listen_to(self, options: WriteOptions | DeleteOptions) -> bool:
+        """Whether any may have a say in a request with these options."""
+        return options.user is not None and self._store.has_any(_CONFIGURATIONS)
+
     def admit(self, request: Request) -> None:
         """Raises `Unanswered`, and `ApiError` when a webhook refuses."""
-        if request.options.user is None or not self._store.all(_CONFIGURATIONS):
+        if not self.listen_to(request.options):
             return
         if request.target.kind.key == _CONFIGURATIONS:
             return  # what stands in the way must be removable

@@ -70,7 +70,7 @@ class Housekeeping:
     def _quotas_of(self, stored: Stored) -> Sequence[Stored]:
         """The quotas that may count the object."""
         namespace = stored.key[0]
-        return self._store.all(QUOTAS, namespace) if namespace else ()
+        return self._store.all(QUOTAS, namespace) if namespace and self._store.has_any(QUOTAS) else ()
 
     def _look_at(self, *places: tuple[Resource, Key]) -> None:
         for place in places:

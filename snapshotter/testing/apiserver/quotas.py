@@ -20,8 +20,9 @@ _WHOLE = re.compile(r"(?P<digits>\d+)(?P<unit>[kMG]?)")
 
 def check_quotas(store: Store, target: Target) -> None:
     """Whether one more object of the kind may be created in the namespace. Raises `ApiError` 403."""
-    quotas = store.all(QUOTAS, target.namespace) if target.namespace else ()
-    for quota in quotas:
+    if not target.namespace or not store.has_any(QUOTAS):
+        return
+    for quota in store.all(QUOTAS, target.namespace):
         name = count_of(target.kind.key)
         limit = limits(quota).get(name)
         if limit is None:

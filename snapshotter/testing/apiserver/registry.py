@@ -240,6 +240,8 @@ class Registry:
         return Outcome(self._put(target, body, options))
 
     def _admit_update(self, target: Target, body: Json, earlier: Json, options: WriteOptions) -> None:
+        if not self._webhooks.listen_to(options):
+            return
         version = earlier["metadata"]["resourceVersion"]
         new = body | {"metadata": body["metadata"] | {"resourceVersion": version}}
         self._webhooks.admit(Request(target, "UPDATE", new, earlier, options))

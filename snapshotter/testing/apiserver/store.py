@@ -90,6 +90,9 @@ class Store:
     def get(self, resource: Resource, key: Key) -> Stored | None:
         return self._collection(resource).objects.get(key)
 
+    def has_any(self, resource: Resource) -> bool:
+        return bool(self._collection(resource).objects)
+
     def all(self, resource: Resource, namespace: str | None = None) -> list[Stored]:
         """The objects sorted by namespace and name."""
         collection = self._collection(resource)
