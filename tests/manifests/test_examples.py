@@ -12,12 +12,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from snapshotter.settings import KubeSettings
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.driver.records import Group, Snapshot
 from tests.contract.client import Answer, Client
 from tests.manifests.rendering import MANIFESTS, Json, objects_in
 from tests.manifests.test_rendering import LATEST, invalid
+from tests.manifests.test_rights import give
 from tests.world import GROUP, SINGLE, Kind, World
 
 DIRECTORY = MANIFESTS / "examples"
@@ -267,24 +269,32 @@ WITH_CREDENTIALS = ("CreateSnapshot", "DeleteSnapshot", "CreateVolumeGroupSnapsh
 
 
 @asynccontextmanager
-async def world_of_examples(directory: Path, *, secrets: bool = False) -> AsyncIterator[tuple[World, Client]]:
-    """A world whose driver goes by the examples' name and holds what they bring in; the sidecar is at work."""
+async def world_of_examples(
+    directory: Path, *, secrets: bool = False, roles: tuple[Json, ...] = ()
+) -> AsyncIterator[tuple[World, Client]]:
+    """A world whose driver goes by the examples' name and holds what they bring in; the sidecar is at work.
+
+    With roles these decide who may do what; the sidecar works as its service account.
+    """
     required = dict.fromkeys(WITH_CREDENTIALS, CREDENTIALS) if secrets else {}
     options = DriverOptions(name=DRIVER, state=directory / "state", required_secrets=required)
     async with (
-        ApiServer.serve() as server,
+        ApiServer.serve(rbac=bool(roles)) as server,
         Driver.serve(directory / "csi.sock", options) as driver,
-        aiohttp.ClientSession(server.url) as session,
+        aiohttp.ClientSession(server.url, headers={"Authorization": f"Bearer {server.admin_token}"}) as session,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.admin_token}"}) as http,
     ):
+        give(server, roles)
         for volume in (VOLUME, "vol", "vol2"):
             await driver.make_volume(volume, b"bytes", SIZE_BYTES)
         put(driver, "snapshot-on-the-storage")
         put(driver, "7bdd0de3-aaeb-11e8-9aae-0242ac110002")
         put_group(driver, "group-on-the-storage", "first-of-the-group", "second-of-the-group")
-        async with aiohttp.ClientSession() as http:
-            world = World(server, driver, directory, http)
-            async with world.sidecar():
-                yield world, Client(session)
+        world = World(server, driver, directory, http)
+        kubeconfig = directory / "kubeconfig-of-the-sidecar"
+        kubeconfig.write_text(server.kubeconfig(server.token_for("default", "csi-snapshotter") if roles else ""))
+        async with world.sidecar(kube=KubeSettings(kubeconfig=str(kubeconfig))):
+            yield world, Client(session)
 
 
 @pytest.mark.parametrize(("name", "contents"), READY.items(), ids=READY.keys())

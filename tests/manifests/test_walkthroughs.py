@@ -8,17 +8,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snapshotter.controller import app as controller
-from snapshotter.settings import ControllerSettings, KubeSettings, WorkSettings
+from snapshotter.settings import ControllerSettings, ElectionSettings, KubeSettings, WorkSettings
+from snapshotter.testing.faults import Fault
 from tests.contract.client import Client
-from tests.manifests.rendering import Json, objects_in
+from tests.manifests.rendering import Json, objects_in, of_kind, written
 from tests.manifests.test_examples import DIRECTORY, DRIVER, EXAMPLES, SIZE_BYTES, collection_of, world_of_examples
+from tests.manifests.test_programs import granted
+from tests.manifests.test_rights import ROLES, asked_by
 from tests.world import World
 
 SOON_SECONDS = 30.0
+SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 
 
@@ -95,10 +100,15 @@ def is_ready(found: Json) -> bool:
 
 
 @asynccontextmanager
-async def walk(directory: Path) -> AsyncIterator[Walk]:
-    async with world_of_examples(directory) as (world, api):
+async def walk(directory: Path, *roles: Json, **changes: Any) -> AsyncIterator[Walk]:
+    """Somebody at work in a world of the examples. With roles the controller works as its service account."""
+    async with world_of_examples(directory, roles=roles) as (world, api):
+        kubeconfig = directory / "kubeconfig-of-the-controller"
+        token = world.server.token_for("kube-system", "snapshot-controller") if roles else ""
+        kubeconfig.write_text(world.server.kubeconfig(token))
         settings = ControllerSettings(
-            kube=KubeSettings(kubeconfig=str(world.kubeconfig)),
+            **changes,
+            kube=KubeSettings(kubeconfig=str(kubeconfig)),
             work=WorkSettings(retry_start=0.05, retry_max=0.4, shutdown_grace=2.0),
         )
         async with controller.started(settings) as program:
@@ -126,7 +136,7 @@ async def test_a_claim_is_cut_and_its_snapshot_deleted(tmp_path: Path) -> None:
         assert person.world.driver.snapshots[handle].volume_id == volume
         assert found["status"]["restoreSize"] == "1Mi"
         assert found["status"]["creationTime"]
-        (await person.api.delete(f"{await collection_of(person.api, found)}/new-snapshot-demo-v1")).ok()
+        (await person.api.delete(f"{SNAPSHOTS}/new-snapshot-demo-v1")).ok()
         await person.until(lambda: not person.snapshot("new-snapshot-demo-v1"))
         await person.until(lambda: person.world.content(content) is None)
         assert handle not in person.world.driver.snapshots
@@ -300,6 +310,48 @@ async def test_the_examples_of_the_documents_work(tmp_path: Path) -> None:
         await person.apply("kubernetes-docs/new-group-snapshot-demo.yaml")
         await person.until_group_is_ready("new-group-snapshot-demo")
         assert person.members("new-group-snapshot-demo").keys() == {"pvc-0", "pvc-1"}
+
+
+async def test_the_controller_works_by_its_role_and_uses_every_part_of_it(tmp_path: Path) -> None:
+    objects = written("snapshot-controller")
+    roles = of_kind((*objects, *written("csi-snapshotter")), *ROLES)
+    election = ElectionSettings(
+        enabled=True, namespace="kube-system", lease_duration=3.0, renew_deadline=2.0, retry_period=0.2
+    )
+    async with walk(tmp_path, *roles, election=election) as person:
+        server = person.world.server
+        # The first write of each sort meets another's: a status, and the reference in an import.
+        for path in (
+            "volumesnapshots/.*/status",
+            "volumegroupsnapshots/.*/status",
+            "volumesnapshotcontents/imported-content-demo$",
+            "volumegroupsnapshotcontents/imported-group-content-demo$",
+        ):
+            server.faults.set(Fault(match=f"PATCH .*/{path}", error=409, times=1))
+        for name in (
+            "snapshotclass-v1.yaml",
+            "groupsnapshotclass-v1.yaml",
+            "import-snapshot.yaml",
+            "import-group.yaml",
+        ):
+            await person.apply(name)
+        # A claim that is missing and one that is not bound are told of by the same event.
+        await person.apply("snapshot-v1.yaml")
+        await person.until(lambda: person.world.events("new-snapshot-demo-v1"))
+        await person.apply("pvc.yaml")
+        await person.until(lambda: ("patch", "", "events") in dict(asked_by("snapshot-controller", server)))
+        await person.bind("hpvc")
+        await person.apply("groupsnapshot-v1.yaml")
+        for snapshot in ("new-snapshot-demo-v1", "imported-snapshot-demo", "imported-group-first"):
+            await person.until_ready(snapshot)
+        await person.until_group_is_ready("new-groupsnapshot-demo")
+        await delete_group(person, "new-groupsnapshot-demo")
+        (await person.api.delete(f"{SNAPSHOTS}/new-snapshot-demo-v1")).ok()
+        await person.until(lambda: not person.snapshot("new-snapshot-demo-v1"))
+    # At its end it gives the lease away.
+    asked = asked_by("snapshot-controller", server)
+    assert [what for what, status in asked if status == 403] == []
+    assert {what for what, _ in asked} == granted(objects)
 
 
 def test_what_the_controller_does_for_each_example_is_shown_here() -> None:
