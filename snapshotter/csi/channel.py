@@ -1,6 +1,8 @@
 """The channel to the driver's socket: calls with deadlines, metrics and redacted logs; knows if it is up."""
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -41,19 +43,20 @@ class BadAddress(ValueError):
     """Not the address of a Unix socket."""
 
 
-def socket_target(address: str) -> str:
-    """The gRPC target for `--csi-address`: a path, or a `unix://` URL. Raises `BadAddress`."""
+def socket_path(address: str) -> str:
+    """The path of the socket for `--csi-address`: the path itself, or a `unix://` URL. Raises `BadAddress`."""
     path = address.removeprefix("unix://")
     if not path.startswith("/"):
         raise BadAddress(f'"{address}" is not the absolute path of a Unix socket')
-    return f"unix://{path}"
+    return path
 
 
 class Channel:
     """A plain-text gRPC channel over a Unix socket."""
 
-    def __init__(self, channel: grpc.aio.Channel, metrics: Metrics, *, log_payloads: bool) -> None:
+    def __init__(self, channel: grpc.aio.Channel, path: str, metrics: Metrics, *, log_payloads: bool) -> None:
         self.grpc = channel
+        self._path = path
         self._metrics = metrics
         self._log_payloads = log_payloads
         self.driver_name = UNKNOWN_DRIVER
@@ -104,12 +107,25 @@ class Channel:
         if self.grpc.get_state() is grpc.ChannelConnectivity.READY:
             await self.grpc.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
+    def refusal(self) -> str:
+        """What the system says when we try the socket ourselves, which gRPC does not tell; empty if it lets us in."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(self._path)
+            except PermissionError as error:
+                return f"{error.strerror} for user {os.geteuid()}"
+            except OSError as error:
+                return error.strerror or str(error)
+        return ""
+
 
 @asynccontextmanager
 async def open_channel(address: str, metrics: Metrics, *, log_payloads: bool) -> AsyncIterator[Channel]:
     """A channel to `--csi-address`, connected in the background. Raises `BadAddress`."""
-    async with grpc.aio.insecure_channel(socket_target(address), options=OPTIONS) as channel:
-        yield Channel(channel, metrics, log_payloads=log_payloads)
+    path = socket_path(address)
+    async with grpc.aio.insecure_channel(f"unix://{path}", options=OPTIONS) as channel:
+        yield Channel(channel, path, metrics, log_payloads=log_payloads)
 
 
 class Budget:

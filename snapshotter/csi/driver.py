@@ -76,7 +76,8 @@ class Driver:
             async with asyncio.timeout(seconds):
                 await self._channel.wait_until_up()
         except TimeoutError:
-            raise DriverAway(f"no connection to the driver's socket within {seconds:.0f}s") from None
+            why = f": {refusal}" if (refusal := self._channel.refusal()) else ""
+            raise DriverAway(f"no connection to the driver's socket within {seconds:.0f}s{why}") from None
 
     async def _plugin_info(self) -> csi_pb2.GetPluginInfoResponse:
         """Who the driver is. Raises `CsiError`, `BadAnswer` for an empty name."""

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -243,6 +244,30 @@ def test_a_daemon_becomes_ready_serves_its_metrics_and_ends_when_asked(
         assert "\nprocess_start_time_seconds " in page(f"http://{address}/metrics")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, log.read_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the socket has to be another user's")
+def test_a_socket_that_only_root_can_write_to_is_named_as_the_reason(images: dict[str, Image]) -> None:
+    """As of a driver that runs as root, beside which the sidecar has to be root too."""
+    image = images["csi-snapshotter"]
+    path = image.path("roots.sock")
+    with socket.socket(socket.AF_UNIX) as roots:
+        roots.bind(str(image.tmp / "roots.sock"))
+        roots.listen()
+        (image.tmp / "roots.sock").chmod(0o755)
+        said = python(
+            image,
+            "import asyncio, prometheus_client\n"
+            "from snapshotter.csi.driver import CsiError, open_driver\n"
+            "from snapshotter.metrics import Metrics\n"
+            "async def main():\n"
+            "    metrics = Metrics(prometheus_client.CollectorRegistry())\n"
+            f"    async with open_driver('{path}', metrics, timeout=1, log_payloads=False) as door:\n"
+            "        try: await door.wait_until_connected(1)\n"
+            "        except CsiError as error: print(error)\n"
+            "asyncio.run(main())\n",
+        )
+    assert "Permission denied for user 65532" in said
 
 
 def test_the_demo_runs_in_the_image_of_the_tool(images: dict[str, Image]) -> None:
