@@ -1,8 +1,13 @@
 """The lock files, as far as they can be judged without a package index; `python -m image.lock --check` asks one."""
 
+from importlib.metadata import packages_distributions
+
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from image.lock import HERE, LOCKS
+from snapshotter.testing.playground import EXTRA
 from tests.image.dockerfile import project
 from tests.image.locks import read, unmet
 
@@ -42,3 +47,12 @@ def test_the_playground_runs_the_daemons_with_the_libraries_that_they_have_alone
 
 def test_there_is_no_lock_that_nobody_keeps() -> None:
     assert {path.name for path in HERE.glob("*.lock")} == set(LOCKS)
+
+
+def test_the_tool_knows_which_modules_come_with_its_extra() -> None:
+    """So that it can say what to install when one is missing."""
+    modules = packages_distributions()
+    for text in PROJECT["project"]["optional-dependencies"]["playground"]:
+        name = canonicalize_name(Requirement(text).name)
+        provided = {module for module, names in modules.items() if name in map(canonicalize_name, names)}
+        assert provided & EXTRA, f"{name} provides {provided}"
