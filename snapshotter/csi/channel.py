@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from snapshotter.csi.errors import CODES, csi_error
 from snapshotter.csi.payload import payload
 from snapshotter.metrics import UNKNOWN_DRIVER, Metrics
-from snapshotter.model.snapshot import BadAnswer
+from snapshotter.model.snapshot import BadAnswer, Code, Stalled
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -37,6 +37,14 @@ OPTIONS = (
     # What is tried again, and when, is decided above.
     ("grpc.enable_retries", 0),
 )
+
+
+STALL_SECONDS = 5.0
+"""How long after its deadline a call is given up whose end gRPC does not tell.
+
+gRPC ends a call only when what it has to write is written. When the far side does not read and the socket's buffer is
+full, that is never; the connection stays as it is, and so would every call.
+"""
 
 
 class BadAddress(ValueError):
@@ -71,7 +79,7 @@ class Channel:
         timeout: float,
         secrets: Mapping[str, str] | None = None,
     ) -> Response:
-        """Call `/csi.v1.Service/Method` within so many seconds. Raises `CsiError`."""
+        """Call `/csi.v1.Service/Method` within so many seconds. Raises `CsiError`, `Stalled` some seconds later."""
         if self._log_payloads:
             log.debug("rpc request", method=full_name, request=payload(request))
         started = time.monotonic()
@@ -79,8 +87,13 @@ class Channel:
         in_flight = self._metrics.calls_in_flight.labels(full_name)
         in_flight.inc()
         try:
-            response: Response | None = await method(request, timeout=max(timeout, 0.001))
+            seconds = max(timeout, 0.001)
+            async with asyncio.timeout(seconds + STALL_SECONDS):
+                response: Response | None = await method(request, timeout=seconds)
             code = "OK"
+        except TimeoutError:
+            code = Code.DEADLINE_EXCEEDED
+            raise Stalled from None
         except grpc.aio.AioRpcError as error:
             code = CODES[error.code()]
             ours = csi_error(error, secrets or {})

@@ -12,7 +12,16 @@ from csi_proto import csi_pb2, csi_pb2_grpc
 from snapshotter.csi.answers import capabilities_from, entry_of, group_from, has_groups, snapshot_from
 from snapshotter.csi.channel import Budget, Channel, Request, Response, open_channel
 from snapshotter.metrics import Metrics
-from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway, GroupSnapshot, Snapshot
+from snapshotter.model.snapshot import (
+    BadAnswer,
+    Capabilities,
+    Code,
+    CsiError,
+    DriverAway,
+    GroupSnapshot,
+    Snapshot,
+    Stalled,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +59,7 @@ class Driver:
         self._known: Identity | None = None
         self._away: str | None = "the driver has not been reached yet"
         self._losses = 0
+        self._stalled = asyncio.Event()
         metrics.driver_connected.set(0)
 
     @property
@@ -159,17 +169,29 @@ class Driver:
         return self._known
 
     async def keep_in_touch(self, on_return: Callable[[], None]) -> None:
-        """Notice for ever when the driver goes, and meet it again when it comes back.
+        """Notice for ever when the driver goes or stops reading, and meet it again when it comes back.
 
         `on_return` is called each time the driver is back; its capabilities may be others by then.
         """
         while True:
-            await self._channel.wait_until_down()
-            self._lose("the connection to the driver's socket is lost")
-            log.warning("driver is gone")
+            await self._until_lost()
+            log.warning("driver is gone", reason=self._away)
             await self._meet_again()
             log.info("driver is back", driver=self.identity.name, version=self.identity.version)
             on_return()
+
+    async def _until_lost(self) -> None:
+        """Return when the connection is lost, or is of no use any more."""
+        down = asyncio.create_task(self._channel.wait_until_down(), name="connection to the driver")
+        stalled = asyncio.create_task(self._stalled.wait(), name="stalled call to the driver")
+        try:
+            await asyncio.wait((down, stalled), return_when=asyncio.FIRST_COMPLETED)
+            if down.done():
+                self._lose("the connection to the driver's socket is lost")
+        finally:
+            down.cancel()
+            stalled.cancel()
+            self._stalled.clear()
 
     async def _meet_again(self) -> None:
         while True:
@@ -206,6 +228,11 @@ class Driver:
         losses = self._losses
         try:
             answer = await self._channel.call(method, full_name, request, timeout=timeout, secrets=secrets)
+        except Stalled as error:
+            # Each further call would wait as long, and keep its memory until the driver reads again.
+            self._lose(error.text)
+            self._stalled.set()
+            raise
         except CsiError as error:
             if error.final and await self._has_lost_touch(losses):
                 raise CsiError(error.code, error.text, final=False) from error

@@ -102,6 +102,13 @@ class BadAnswer(CsiError):
         return self.text
 
 
+class Stalled(CsiError):
+    """The driver takes nothing from its socket: the request could not even be written in the time of the call."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.DEADLINE_EXCEEDED, "the driver does not read from its socket")
+
+
 class DriverAway(CsiError):
     """There is no connection to the driver, or another driver answers: the call was not sent."""
 

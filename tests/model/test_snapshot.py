@@ -2,7 +2,7 @@
 
 import pytest
 
-from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway
+from snapshotter.model.snapshot import BadAnswer, Capabilities, Code, CsiError, DriverAway, Stalled
 
 OPEN = {"Canceled", "DeadlineExceeded", "ResourceExhausted", "Aborted", "Unavailable"}
 
@@ -34,6 +34,12 @@ def test_an_answer_that_cannot_be_leaves_open_whether_there_is_a_snapshot() -> N
     error = BadAnswer("the driver answered CreateSnapshot without a snapshot")
     assert not error.final
     assert str(error) == "the driver answered CreateSnapshot without a snapshot"
+
+
+def test_a_request_that_was_not_taken_in_time_may_be_taken_later() -> None:
+    error = Stalled()
+    assert not error.final
+    assert error.code is Code.DEADLINE_EXCEEDED
 
 
 def test_a_driver_that_is_away_may_have_been_at_it_before() -> None:
