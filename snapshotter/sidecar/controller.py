@@ -162,12 +162,17 @@ class Controller(ABC, Generic[C, K, A]):
         """The Secrets that have to be read, as far as is known: for classes, for what is to be done, for deletions."""
         classes = (known for known in self._classes if known.driver == self._terms.driver)
         used = {secret for known in classes for secret in named_secrets(known.parameters)}
+        # Of the many contents that name the same Secret one is looked at: ten thousand take no notable time then.
+        naming: dict[tuple[str | None, str | None], C] = {}
         for content in self._store:
             if not content.ready and (secret := self._plan.secret_of(self.action(content))) is not None:
                 used.add(secret)
             if content.spec.deletion_policy == "Delete":
-                annotated = secret_from_annotations(content)
-                used |= {annotated} if isinstance(annotated, SecretRef) else set()
+                annotations = content.metadata.annotations
+                naming[annotations.secret_namespace, annotations.secret_name] = content
+        for content in naming.values():
+            annotated = secret_from_annotations(content)
+            used |= {annotated} if isinstance(annotated, SecretRef) else set()
         return used
 
     def forget(self, content: C) -> None:
