@@ -9,7 +9,7 @@ import structlog
 
 from snapshotter.kube.access import Answers
 from snapshotter.metrics import DaemonMetrics
-from snapshotter.plan.permissions import Access, Permission, Places, question_about, questions
+from snapshotter.plan.permissions import OPTIONAL_GROUPS, Access, Permission, Places, question_about, questions
 from snapshotter.plan.secrets import SecretRef
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,10 @@ class Reviews(Protocol):
 
     async def ask(self, accesses: Iterable[Access]) -> Answers:
         """Which of these accesses we have."""
+        ...
+
+    async def serves(self, group: str) -> bool:
+        """Whether there is such an API group."""
         ...
 
 
@@ -84,7 +88,7 @@ class Permissions:
         while True:
             now = clock()
             self._wake.clear()
-            asked = questions(self._table, Places(self._lease, tuple(self._secrets_in_use())))
+            asked = questions(self._table, await self._places(reviews))
             due = self._news(asked)
             if now >= unsettled_at:
                 unsettled_at = now + EACH_UNSETTLED
@@ -96,6 +100,11 @@ class Permissions:
             await self._look(reviews, asked, due)
             unsettled = self._trouble or self._missing()
             await self._pause(min(everything_at, unsettled_at) if unsettled else everything_at)
+
+    async def _places(self, reviews: Reviews) -> Places:
+        groups = OPTIONAL_GROUPS & {permission.group for permission in self._table}
+        unserved = frozenset([group for group in groups if not await reviews.serves(group)])
+        return Places(self._lease, tuple(self._secrets_in_use()), unserved)
 
     def _news(self, asked: Questions) -> set[Access]:
         """What need not wait: what was never asked, and what was refused. While nobody answers, nothing is urgent."""

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from snapshotter.kube.connection import Connection
+from snapshotter.kube.discovery import served_versions
 from snapshotter.kube.errors import ApiError, Malformed
 from snapshotter.kube.patience import persistently
 from snapshotter.plan.permissions import Access
@@ -50,6 +51,13 @@ class AccessReviews:
             for number in range(AT_A_TIME):
                 tasks.create_task(self._ask_each(waiting, answers), name=f"access reviews {number}")
         return answers
+
+    async def serves(self, group: str) -> bool:
+        """Whether there is such an API group; as long as the server does not say, there may be."""
+        try:
+            return bool(await served_versions(self._connection, group))
+        except ApiError:
+            return True
 
     async def _ask_each(self, waiting: Iterator[Access], answers: Answers) -> None:
         for access in waiting:

@@ -15,6 +15,8 @@ from snapshotter.plan.secrets import SecretRef
 EVENT_NAMESPACE: Final = "default"
 """Where events about cluster-scoped objects live."""
 LEASE_GROUP: Final = "coordination.k8s.io"
+OPTIONAL_GROUPS: Final = frozenset({GROUP_SNAPSHOT_GROUP})
+"""API groups that a cluster may do without."""
 
 
 class Where(StrEnum):
@@ -69,11 +71,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What only a running program knows: where its lease is, and which Secrets it has to read."""
+    """What only a running program knows: where its lease is, which Secrets it has to read, and what is not served."""
 
     lease: tuple[str, str] | None = None
     """Namespace and name; None: there is no election, or the name is not known yet."""
     secrets: tuple[SecretRef, ...] = ()
+    unserved: frozenset[str] = frozenset()
+    """API groups that are not there: nothing is asked of them, so nothing is missing."""
 
 
 def questions(table: Iterable[Permission], places: Places) -> Mapping[Access, tuple[Permission, ...]]:
@@ -83,7 +87,7 @@ def questions(table: Iterable[Permission], places: Places) -> Mapping[Access, tu
     """
     found: dict[Access, tuple[Permission, ...]] = {}
     for permission in table:
-        for access in _accesses(permission, places):
+        for access in () if permission.group in places.unserved else _accesses(permission, places):
             found[access] = (*found.get(access, ()), permission)
     return found
 

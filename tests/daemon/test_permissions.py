@@ -13,6 +13,7 @@ from snapshotter.daemon.permissions import EACH, EACH_UNSETTLED, MOST_SECRETS, S
 from snapshotter.kube.access import Answers
 from snapshotter.kube.errors import NotFound
 from snapshotter.metrics import DaemonMetrics
+from snapshotter.names import GROUP_SNAPSHOT_GROUP
 from snapshotter.plan.permissions import Access, Permission, Where, sidecar
 from snapshotter.plan.secrets import SecretRef
 
@@ -39,6 +40,7 @@ class Role:
     def __init__(self, *missing: Access) -> None:
         self.missing = set(missing)
         self.trouble: NotFound | None = None
+        self.unserved: set[str] = set()
         self.asked: list[tuple[float, frozenset[Access]]] = []
 
     async def ask(self, accesses: Iterable[Access]) -> Answers:
@@ -47,6 +49,9 @@ class Role:
         if self.trouble is not None:
             return Answers(trouble=self.trouble)
         return Answers({access: access not in self.missing for access in accesses})
+
+    async def serves(self, group: str) -> bool:
+        return group not in self.unserved
 
     def times(self) -> list[float]:
         return [round(time) for time, _ in self.asked]
@@ -250,6 +255,32 @@ async def test_nothing_is_said_of_what_was_never_answered() -> None:
     assert made.metric() == {}
     assert made.permissions.trouble() == []
     assert [line["event"] for line in log] == ["permissions could not be looked up"]
+
+
+async def test_what_is_not_served_is_not_missed_until_it_comes() -> None:
+    listing = Access("list", GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents")
+    role = Role(listing)
+    role.unserved.add(GROUP_SNAPSHOT_GROUP)
+    permissions = Permissions(sidecar(), DaemonMetrics(CollectorRegistry()))
+    with structlog.testing.capture_logs() as log:
+        task = asyncio.create_task(permissions.run(role))
+        await asyncio.sleep(100)
+        assert log == []
+        assert not any(access.group == GROUP_SNAPSHOT_GROUP for _, asked in role.asked for access in asked)
+        # The definitions are installed, and the first request of them is refused.
+        role.unserved.clear()
+        permissions.refused(listing)
+        await asyncio.sleep(3)
+        assert [line["resource"] for line in log] == [listing.resource]
+        # They go again, and nothing is missed any more.
+        role.unserved.add(GROUP_SNAPSHOT_GROUP)
+        await asyncio.sleep(EACH_UNSETTLED + 1)
+        assert len(role.asked[-1][1]) > 0
+        before = len(role.asked)
+        await asyncio.sleep(100)
+        assert len(role.asked) == before
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_one_question_that_is_about_two_features_names_both() -> None:

@@ -96,6 +96,16 @@ async def test_an_answer_that_is_no_review_is_trouble(
     assert isinstance(answers.trouble, Malformed)
 
 
+async def test_api_groups_may_be_missing(server: ApiServer, tmp_path: Path, metrics: DaemonMetrics) -> None:
+    async with as_account(server, tmp_path, metrics) as connection:
+        reviews = AccessReviews(connection)
+        assert await reviews.serves("groupsnapshot.storage.k8s.io")
+        assert not await reviews.serves("no.example.com")
+        # As long as it is not known, it may be there.
+        server.faults.set(Fault(match="/apis/no.example.com", error=403))
+        assert await reviews.serves("no.example.com")
+
+
 async def test_trouble_that_passes_is_waited_for(
     server: ApiServer, tmp_path: Path, metrics: DaemonMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

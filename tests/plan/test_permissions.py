@@ -160,6 +160,11 @@ QUESTIONS = {
             Access("get", "example.com", "things", namespace="b", name="two"),
         ],
     ),
+    "what is not served is not asked about": (
+        row("list", Where.CLUSTER),
+        Places(unserved=frozenset({"example.com"})),
+        [],
+    ),
     "where no Secret is used there is nothing to ask": (row("get", Where.SECRETS), Places(lease=LEASE), []),
 }
 

@@ -27,7 +27,7 @@ from snapshotter.settings import ElectionSettings
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.faults import Fault
 from tests.roles import UPSTREAM_LEASES, UPSTREAM_SIDECAR, binding, collection, role, roles_of, rule
-from tests.world import ACCOUNT, GROUP, MERGE, SINGLE, Kind, World, make_world
+from tests.world import ACCOUNT, DEFINITIONS, GROUP, MERGE, SINGLE, Kind, World, make_world
 
 LEASE = ("kube-system", "external-snapshotter-leader-bytes-csi-example-com")
 VOLUMES = ("vol", "vol2")
@@ -223,6 +223,20 @@ async def test_a_role_that_gives_nothing_is_told_line_by_line_within_ten_seconds
     asked = questions(expected, PLACES)
     for access, rows in asked.items():
         assert (f"permission is missing: {access}" in ready) is any(row.required for row in rows)
+
+
+async def test_a_cluster_without_groups_needs_no_role_for_them(
+    cluster: Cluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    singles = permissions.sidecar(groups=False)
+    for kind in ("snapshot", "snapshotcontent", "snapshotclasse"):
+        await cluster.request("DELETE", f"{DEFINITIONS}/volumegroup{kind}s.{GROUP_SNAPSHOT_GROUP}")
+    await cluster.make_class("login", BY_LOGIN)
+    await cluster.give(singles)
+    async with cluster.sidecar(election=ELECTION) as sidecar:
+        await come_and_go(cluster, "one")
+        await cluster.until(lambda: missing(sidecar) == series(of=singles))
+    assert lines(capfd.readouterr().out, "permission is missing") == []
 
 
 async def test_a_server_that_knows_no_reviews_keeps_nobody_from_working(
