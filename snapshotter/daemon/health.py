@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from snapshotter.metrics import CONTENT_STATES, WorkMetrics
+from snapshotter.metrics import CONTENT_STATES, DaemonMetrics, WorkMetrics
 from snapshotter.model.lifecycle import StatusError
 from snapshotter.model.meta import Meta
 from snapshotter.runtime.informer import Informer
@@ -166,7 +166,7 @@ def exposed_queue(metrics: WorkMetrics, name: str, queue: WorkQueue[str]) -> Ite
 
 
 @contextmanager
-def exposed_watches(metrics: WorkMetrics, informers: Iterable[Informer[Any]]) -> Iterator[None]:
+def exposed_watches(metrics: DaemonMetrics, informers: Iterable[Informer[Any]]) -> Iterator[None]:
     """Show how long ago the API server was heard of, while the context lasts."""
     with ExitStack() as shown:
         for informer in informers:

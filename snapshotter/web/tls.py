@@ -25,9 +25,9 @@ log = structlog.get_logger(__name__)
 class Bounds:
     """What a client may cost."""
 
-    body: int = 32 << 20
+    body: int = 24 << 20
     """Bytes of one request."""
-    held: int = 64 << 20
+    held: int = 48 << 20
     """Bytes of all requests that have not been answered."""
     read: float = 10.0
     """Seconds for a body to arrive."""

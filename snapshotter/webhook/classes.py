@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from snapshotter.daemon.health import exposed_watches
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.discovery import served_versions
 from snapshotter.kube.errors import ApiError
@@ -71,8 +72,12 @@ class Classes(Generic[K]):
                     self._kind, self._store, self._informer = kind, Store(), None
                     if kind is not None:
                         self._informer = self._made_informer(kind)
-                        following = tasks.create_task(self._informer.run(), name=f"informer {kind.plural}")
+                        following = tasks.create_task(self._follow(self._informer), name=f"informer {kind.plural}")
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _follow(self, informer: Informer[K]) -> None:
+        with exposed_watches(self._metrics, [informer]):
+            await informer.run()
 
     def _made_informer(self, kind: Kind[K]) -> Informer[K]:
         return Informer(Objects(self._connection, kind, self._metrics), self._store, self._changed, what=kind.plural)

@@ -10,6 +10,10 @@ import yaml
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 
+MOST_VALUES: Final = 1_000_000
+"""Values in a body, which take far more memory than the few bytes that they may be written with. A review of 500 group
+contents of 100 members each has about 600,000."""
+
 LONGEST_YAML: Final = 128 << 10
 """Characters. API servers send JSON; YAML is for people who try the webhook out, and takes long to read."""
 MOST_BRACKETS: Final = 5000
@@ -61,6 +65,8 @@ def json_from(body: bytes, form: str) -> bytes:
         text = body.decode()
     except UnicodeDecodeError:
         raise NotUnderstood("the body is not UTF-8") from None
+    if sum(map(body.count, (b",", b"{", b"["))) > MOST_VALUES:
+        raise NotUnderstood(f"the body holds more than {MOST_VALUES} values")
     return body if form == JSON else _json_from_yaml(text)
 
 

@@ -233,6 +233,13 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(world: World, monk
     world.server.faults.lift(hold)
 
 
+async def test_how_old_the_known_classes_may_be_is_told(world: World) -> None:
+    for kind in (SINGLE, GROUPS):
+        async with asyncio.timeout(30):
+            while not 0 < await world.webhook.metric("snapshotter_watch_age_seconds", resource=kind.plural) < 60:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
 async def test_reviews_are_counted_by_what_comes_of_them(world: World) -> None:
     before = await world.webhook.metric("snapshotter_webhook_reviews_total", review="admission", outcome="success")
     assert await world.allowed(SINGLE, SINGLE.object("a"))

@@ -161,7 +161,7 @@ request:
 
 
 async def test_a_body_beyond_the_bound_is_refused_and_counted(webhook: Running) -> None:
-    answer = await webhook.post("/convert", bytes((32 << 20) + 1))
+    answer = await webhook.post("/convert", bytes((24 << 20) + 1))
     assert answer.status == 413
     assert await webhook.metric("snapshotter_webhook_reviews_total", review="conversion", outcome="rejected") == 1
 

@@ -11,6 +11,7 @@ from snapshotter.webhook.media import (
     JSON,
     LONGEST_YAML,
     MOST_BRACKETS,
+    MOST_VALUES,
     YAML,
     NotUnderstood,
     given_form,
@@ -76,6 +77,12 @@ def test_json_is_not_touched() -> None:
 def test_bad_characters_are_refused(form: str) -> None:
     with pytest.raises(NotUnderstood, match="the body is not UTF-8"):
         json_from(b'"\xff"', form)
+
+
+def test_a_body_of_too_many_values_is_refused_before_it_takes_memory() -> None:
+    assert json_from(b"[" + b"{}," * (MOST_VALUES // 2 - 1) + b"0]", JSON)
+    with pytest.raises(NotUnderstood, match="the body holds more than 1000000 values"):
+        json_from(b"[" + b"{}," * (MOST_VALUES // 2) + b"0]", JSON)
 
 
 SCALARS = {
