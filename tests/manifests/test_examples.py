@@ -18,7 +18,6 @@ from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.driver.records import Group, Snapshot
 from tests.contract.client import Answer, Client
 from tests.manifests.rendering import MANIFESTS, Json, objects_in
-from tests.manifests.test_rendering import LATEST, invalid
 from tests.manifests.test_rights import give
 from tests.world import GROUP, SINGLE, Kind, World
 
@@ -111,7 +110,7 @@ EXAMPLES = {
         ("VolumeSnapshotContent test-content", single("test-snapshot")),
     ),
     "pvc.yaml": Example((claim("hpvc"),), needs=PROVISIONER),
-    "quota.yaml": Example(("ResourceQuota snapshots",), needs="the quota controller"),
+    "quota.yaml": Example(("ResourceQuota snapshots",)),
     "restore.yaml": Example((claim("hpvc-restore"),), needs=PROVISIONER),
     "snapshot-of-default-class.yaml": Example((single("default-class-snapshot-demo"),), controlled=True),
     "snapshot-v1.yaml": Example((single("new-snapshot-demo-v1"),), controlled=True),
@@ -164,8 +163,12 @@ def by_itself(name: str) -> bool:
 def test_every_example_is_known_here_and_tested_or_waits_for_somebody() -> None:
     assert {str(file.relative_to(DIRECTORY)) for file in DIRECTORY.rglob("*.yaml")} == EXAMPLES.keys()
     untested = {name for name, each in EXAMPLES.items() if not each.needs and not by_itself(name)}
-    # A claim alone does nothing; these two are there to be selected. The last of these is tested by name below.
-    assert untested == {"kubernetes-docs/group-claims.yaml", "kubernetes-docs/snapcontent-72d9a349.yaml"}
+    # Two are tested by themselves below, and the claims are there to be selected by a group.
+    assert untested == {
+        "kubernetes-docs/group-claims.yaml",
+        "kubernetes-docs/snapcontent-72d9a349.yaml",
+        "quota.yaml",
+    }
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -193,10 +196,6 @@ def test_examples_are_written_in_the_versions_to_use_and_for_one_driver(name: st
         assert named <= {"com.example.csi-driver" if "pre-existing-group" in name else DRIVER}
 
 
-NOT_SERVED = {"ResourceQuota"}
-"""Kinds that the stand-in does not serve; they are held against the schemas of Kubernetes."""
-
-
 async def collection_of(api: Client, given: Json) -> str:
     """Where an object is created, by what the server tells of its resources."""
     version = given["apiVersion"]
@@ -214,9 +213,6 @@ async def apply(api: Client, name: str) -> list[Answer]:
 
 @pytest.mark.parametrize(("name", "expected"), EXAMPLES.items(), ids=EXAMPLES.keys())
 async def test_an_example_is_accepted_as_it_is_written(name: str, expected: Example) -> None:
-    if any(each["kind"] in NOT_SERVED for each in example(name)):
-        assert [invalid(each, LATEST) for each in example(name)] == [None]
-        return
     async with ApiServer.serve() as server, aiohttp.ClientSession(server.url) as session:
         answers = await apply(Client(session), name)
     if expected.refused:
@@ -228,6 +224,27 @@ async def test_an_example_is_accepted_as_it_is_written(name: str, expected: Exam
     warnings = [warning for answer in answers for warning in answer.warnings]
     assert all("is deprecated; use groupsnapshot.storage.k8s.io/v1 " in warning for warning in warnings)
     assert len(warnings) == (1 if expected.deprecated else 0)
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [
+        ("count/volumesnapshots.snapshot.storage.k8s.io", "snapshot-v1.yaml"),
+        ("count/volumegroupsnapshots.groupsnapshot.storage.k8s.io", "groupsnapshot-v1.yaml"),
+    ],
+)
+async def test_the_quota_limits_how_many_there_are(resource: str, name: str) -> None:
+    async with ApiServer.serve() as server, aiohttp.ClientSession(server.url) as session:
+        api = Client(session)
+        (quota,) = await apply(api, "quota.yaml")
+        limit = int(quota.ok()["spec"]["hard"][resource])
+        (given,) = example(name)
+        collection = await collection_of(api, given)
+        answers = [
+            await api.create(collection, given | {"metadata": {"name": f"a-{number}"}}) for number in range(limit + 1)
+        ]
+        assert [answer.status for answer in answers] == [*[201] * limit, 403]
+        assert "exceeded quota: snapshots" in answers[-1].message
 
 
 # What lies on the storage that the examples bring in, and the volume that one of them has cut.
