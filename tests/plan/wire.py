@@ -35,13 +35,18 @@ def merge_patched(document: Json, patch: Mapping[str, Any]) -> Json:
 
 
 def json_patched(document: Json, operations: list[dict[str, object]]) -> Json:
-    """RFC 6902 as far as we use it: test, add, remove and replace of members of objects.
+    """RFC 6902 as far as we use it: test, add, remove and replace of members of objects, add at the end of a list.
 
     A test for null holds where nothing is, as API servers have it.
     """
     result = copy.deepcopy(document)
     for operation in operations:
         parent, member = _place(result, str(operation["path"]))
+        if isinstance(parent, list):
+            if (operation["op"], member) != ("add", "-"):
+                raise Refused(str(operation))
+            parent.append(operation["value"])
+            continue
         match operation["op"]:
             case "test" if parent.get(member) == operation["value"]:
                 pass
@@ -56,13 +61,13 @@ def json_patched(document: Json, operations: list[dict[str, object]]) -> Json:
     return result
 
 
-def _place(document: Json, path: str) -> tuple[Json, str]:
+def _place(document: Json, path: str) -> tuple[Json | list[Any], str]:
     *parents, member = (part.replace("~1", "/").replace("~0", "~") for part in path.removeprefix("/").split("/"))
     place: Any = document
     for part in parents:
         if not isinstance(place, dict) or part not in place:
             raise Refused(f"there is no {path}")
         place = place[part]
-    if not isinstance(place, dict):
+    if not isinstance(place, dict | list):
         raise Refused(f"{path} is not in an object")
     return place, member
