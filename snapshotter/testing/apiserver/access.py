@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from multidict import CIMultiDictProxy
+from aiohttp import web
 
 from snapshotter.testing.apiserver.authorization import (
     Access,
@@ -43,10 +43,11 @@ class Gate:
         self.authorizer: Authorizer = Rbac(store) if rbac else AlwaysAllow()
         self._tokens = tokens
 
-    def user_of(self, headers: "CIMultiDictProxy[str]") -> User:
+    def user_of(self, request: web.Request) -> User:
         """Who asks, or in whose stead he asks. Raises `ApiError` 400, 401 and 403."""
         if self.is_open:
             return ADMIN
+        headers = request.headers
         user = self._tokens.user_of(headers.get("Authorization", ""))
         name, groups = headers.get(_AS_USER, ""), headers.getall(_AS_GROUP, [])
         if groups and not name:

@@ -14,8 +14,8 @@ class Encryption:
 
 
 def encryption_for(host: str) -> Encryption:
-    """A new authority, and a certificate of it for the host."""
+    """A new authority, and a certificate of it for the host and for this machine."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(host, "localhost").configure_cert(context)
+    authority.issue_cert(*dict.fromkeys((host, "127.0.0.1", "localhost"))).configure_cert(context)
     return Encryption(context, authority.cert_pem.bytes().decode())

@@ -139,7 +139,7 @@ class Handlers:
         if self._gate.is_open:
             return
         request = call.request
-        call.user = self._gate.user_of(request.headers)
+        call.user = self._gate.user_of(request)
         self._gate.check(call.user, access_of(call.place, request.path, call.verb, request.query))
 
     def _serve(self, call: Call, notes: Notes) -> Render:
