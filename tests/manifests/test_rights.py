@@ -25,6 +25,7 @@ from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.faults import Fault
 from snapshotter.webhook import app as webhook
+from tests.contract.client import Client
 from tests.manifests.rendering import Json, build, of_kind, overlay, written
 from tests.manifests.test_programs import Rights, granted
 from tests.world import DRIVER, GROUP, SINGLE, World
@@ -219,3 +220,62 @@ async def requests_until(server: ApiServer, condition: Callable[[list[Asked]], b
             if condition(asked):
                 return asked
             await asyncio.sleep(0.05)
+
+
+USERS: dict[str, tuple[list[str], dict[str, bool]]] = {
+    "who may view sees snapshots and groups": (
+        ["snapshots-view"],
+        {"list volumesnapshots": True, "list volumegroupsnapshots": True, "create volumesnapshots": False},
+    ),
+    "who may edit makes and deletes them": (
+        ["snapshots-view", "snapshots-edit"],
+        {
+            "list volumesnapshots": True,
+            "create volumesnapshots": True,
+            "delete volumegroupsnapshots": True,
+            "patch volumesnapshots/status": False,
+            "create volumesnapshotcontents": False,
+            "create volumegroupsnapshotcontents": False,
+        },
+    ),
+    "everybody reads classes and changes none": (
+        [],
+        {
+            "list volumesnapshotclasses": True,
+            "get volumegroupsnapshotclasses": True,
+            "create volumesnapshotclasses": False,
+            "list volumesnapshots": False,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("roles", "rights"), USERS.values(), ids=USERS.keys())
+async def test_users_have_the_rights_of_their_roles(roles: list[str], rights: dict[str, bool]) -> None:
+    async with ApiServer.serve(rbac=True) as server:
+        give(server, written("user-roles"))
+        give(server, [binding(role) for role in roles])
+        headers = {"Authorization": f"Bearer {server.token_for('default', 'somebody')}"}
+        async with aiohttp.ClientSession(server.url, headers=headers) as session:
+            assert {right: await is_allowed(Client(session), right) for right in rights} == rights
+
+
+def binding(role: str) -> Json:
+    return {
+        "kind": "RoleBinding",
+        "metadata": {"name": role, "namespace": "default"},
+        "subjects": [{"kind": "ServiceAccount", "name": "somebody", "namespace": "default"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+    }
+
+
+async def is_allowed(api: Client, right: str) -> bool:
+    verb, _, what = right.partition(" ")
+    resource, _, subresource = what.partition("/")
+    group = "groupsnapshot.storage.k8s.io" if "group" in resource else "snapshot.storage.k8s.io"
+    asked = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+    if not resource.endswith(("classes", "contents")):
+        asked["namespace"] = "default"
+    review = {"spec": {"resourceAttributes": asked}}
+    answer = (await api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)).ok()
+    return bool(answer["status"]["allowed"])
