@@ -110,6 +110,10 @@ class Channel:
             log.debug("rpc response", method=full_name, response=payload(response), err=None)
         return response
 
+    @property
+    def is_up(self) -> bool:
+        return self.grpc.get_state() is grpc.ChannelConnectivity.READY
+
     async def wait_until_up(self) -> None:
         """Return once the socket is connected."""
         while (state := self.grpc.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
@@ -117,7 +121,7 @@ class Channel:
 
     async def wait_until_down(self) -> None:
         """Return once the connection is lost, though it may be there again; at once if there is none."""
-        if self.grpc.get_state() is grpc.ChannelConnectivity.READY:
+        if self.is_up:
             await self.grpc.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
     def refusal(self) -> str:

@@ -134,12 +134,17 @@ class Driver:
         return replace(found, groups=await self._can_do_groups()) if self._want_groups else found
 
     async def _can_do_groups(self) -> bool:
-        """Ask the group controller. Trouble that may pass is waited for; a driver that refuses has none."""
+        """Ask the group controller. Trouble that may pass is waited for; a driver that refuses has none.
+
+        Raises `CsiError` when the driver is lost meanwhile: nothing is known of it then.
+        """
         for _ in range(GROUP_QUESTIONS):
             try:
                 return await self._announces_groups()
             except CsiError as error:
                 log.info("driver does not say whether it can do groups", reason=str(error))
+                if not self._channel.is_up:
+                    raise
                 if error.final:
                     break
             await asyncio.sleep(PROBE_PERIOD)

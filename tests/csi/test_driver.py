@@ -533,3 +533,26 @@ async def test_a_driver_that_cannot_say_now_whether_it_can_do_groups_is_asked_ag
         assert (await driver.meet()).capabilities.groups
         far_driver.faults.set(Fault(match="GroupControllerGetCapabilities", error="UNAVAILABLE"))
         assert not (await driver.meet()).capabilities.groups
+
+
+async def test_promise_11_a_driver_that_is_lost_while_it_is_asked_about_groups_is_met_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.csi.driver.GROUP_QUESTIONS", 1)
+    async with beside(tmp_path, want_groups=True) as (driver, far_driver):
+        await driver.meet()
+        returned = asyncio.Event()
+        in_touch = asyncio.create_task(driver.keep_in_touch(returned.set), name="keep in touch")
+        await asyncio.sleep(0)
+        await far_driver.stop_serving()
+        far_driver.faults.set(Fault(match="GroupControllerGetCapabilities", hold="before", times=1))
+        await far_driver.start_serving()
+        async with asyncio.timeout(20):
+            await far_driver.faults.wait_for_held()
+            await far_driver.stop_serving()
+            await far_driver.start_serving()
+            await returned.wait()
+            assert driver.identity.capabilities.groups
+        in_touch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await in_touch
