@@ -79,6 +79,11 @@ def test_a_class_is_written_with_the_finalizers() -> None:
     assert written["spec"]["volumeSnapshotClassName"] == "class-1"
 
 
+def test_without_a_class_to_write_the_spec_is_left_alone() -> None:
+    written = json_patched(held(), prepare(request(finalizers=()), Prepare(BOTH)))
+    assert (written["metadata"]["finalizers"], written["spec"]) == ([*BOTH], {"source": {}})
+
+
 def test_a_class_that_the_user_has_chosen_meanwhile_stays() -> None:
     given = held()
     given["spec"]["volumeSnapshotClassName"] = "theirs"
