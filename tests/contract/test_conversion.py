@@ -211,6 +211,23 @@ async def test_lists_and_watches_are_in_the_version_that_is_asked_for(gadgets: G
         assert (await watch.expect("ADDED", before))["spec"] == {"oldSize": 1}
 
 
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+PARTIAL = "application/json;as=PartialObjectMetadata{};v=v1;g=meta.k8s.io"
+
+
+async def test_tables_and_metadata_are_of_the_version_that_is_asked_for(gadgets: Gadgets) -> None:
+    name = await gadgets.create(4)
+    old = gadgets.path("v1beta1")
+    one = (await gadgets.api.get(f"{old}/{name}", accept=TABLE, includeObject="Object")).ok()
+    assert [row["object"]["spec"] for row in one["rows"]] == [{"oldSize": 4}]
+    many = (await gadgets.api.get(old, accept=TABLE, includeObject="Object")).ok()
+    assert {"oldSize": 4} in [row["object"]["spec"] for row in many["rows"]]
+    for path, form in ((f"{old}/{name}", PARTIAL.format("")), (old, PARTIAL.format("List"))):
+        found = (await gadgets.api.get(path, accept=form)).ok()
+        assert all("spec" not in each for each in (found, *found.get("items", [])))
+        assert name in str(found)
+
+
 async def test_one_that_waits_for_its_finalizers_is_deleted_in_the_other_version(gadgets: Gadgets) -> None:
     given = gadgets.made("v1", size=2)
     given["metadata"]["finalizers"] = ["example.com/wait"]
@@ -311,6 +328,10 @@ FAILURES: dict[str, tuple[Callable[[Json], Reply], str]] = {
         " returned invalid object: must have the same namespace:  != other",
     ),
     "it changes the uid": (but(lambda made: made["metadata"].update(uid="other")), " != other"),
+    "it gives no answer": (
+        lambda review: {name: review[name] for name in ("apiVersion", "kind")},
+        " failed: no response provided",
+    ),
     "it drops the metadata": (but(lambda made: made.pop("metadata")), " != "),
     "it sets a label that is no string": (
         but(lambda made: made["metadata"].update(labels={"a": 3})),
@@ -347,6 +368,13 @@ async def test_users_are_told_when(gadgets: Gadgets, answer: Callable[[Json], Re
     check_failure(await gadgets.api.create(gadgets.path("v1beta1"), given), gadgets, end)
     gadgets.webhook.answer = convert
     assert (await gadgets.api.get(gadgets.path("v1", given["metadata"]["name"]))).status == 404
+
+
+async def test_an_answer_that_is_no_object_is_an_error(gadgets: Gadgets) -> None:
+    name = await gadgets.create(1)
+    gadgets.webhook.answer = lambda review: answer_to(review, convertedObjects=["x"])
+    answer = await gadgets.api.get(gadgets.path("v1beta1", name))
+    assert (answer.status, "cannot unmarshal string" in answer.message) == (500, True)
 
 
 async def test_nothing_works_in_the_other_version_without_the_webhook(gadgets: Gadgets) -> None:

@@ -140,6 +140,7 @@ async def test_what_is_stored_in_an_older_version_goes_with_its_owner_once_the_w
         given = gadgets.made("v1", size=1)
         given["metadata"]["ownerReferences"] = [ref]
         (await gadgets.api.create(gadgets.path("v1"), given)).ok()
+        (await gadgets.api.get(gadgets.path("v1beta1"))).ok()  # no question about it is open any more
         versions = definition(GROUP)["spec"]["versions"]
         moved = [each | {"storage": each["name"] == "v1beta1"} for each in versions]
         place = f"{DEFINITIONS}/gadgets.{GROUP}"
@@ -151,6 +152,8 @@ async def test_what_is_stored_in_an_older_version_goes_with_its_owner_once_the_w
         async with asyncio.timeout(SOON):
             while len(webhook.asked) == asked:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
+            refused = [each["request"]["desiredAPIVersion"] for each in webhook.asked[asked:]]
+            assert refused == [f"{GROUP}/v1beta1"]
             assert (await gadgets.api.get(path)).status == 200
             webhook.answer = convert
             while (await gadgets.api.get(path)).status != 404:  # noqa: ASYNC110 - as above

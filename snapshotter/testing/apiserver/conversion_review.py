@@ -41,6 +41,9 @@ class Conversion:
             raise _failure(f"{about} failed: {error}") from error
         if len(objects) != 1:
             raise _failure(f"{about} returned {len(objects)} objects, expected 1")
+        if not isinstance(objects[0], dict):
+            found = _JSON_TYPES[type(objects[0])]
+            raise _failure(f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
         if (wrong := _wrong_object(objects[0], given, wanted)) is not None:
             raise _failure(f"{about} returned invalid object{wrong}")
         converted: Json = objects[0]
@@ -74,10 +77,8 @@ def _objects(review: Json, uid: str) -> list[Any]:
     return response.get("convertedObjects") or []
 
 
-def _wrong_object(converted: Any, given: Json, wanted: str) -> str | None:
+def _wrong_object(converted: Json, given: Json, wanted: str) -> str | None:
     """Why this cannot be the object in the wanted version."""
-    if not isinstance(converted, dict):
-        return " at index 0: no object"
     if (version := converted.get("apiVersion", "")) != wanted:
         return f" at index 0: invalid groupVersion (expected {wanted}, received {version})"
     if (kind := converted.get("kind", "")) != given["kind"]:
@@ -92,6 +93,14 @@ def _wrong_object(converted: Any, given: Json, wanted: str) -> str | None:
     return None
 
 
+_JSON_TYPES: Final = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "bool",
+    list: "array",
+    type(None): "null",
+}
 _GO_TYPES: Final = {
     int: "int64",
     float: "float64",
