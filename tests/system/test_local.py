@@ -221,6 +221,10 @@ async def test_the_example_is_applied_watched_until_ready_described_and_deleted(
     group = yaml.safe_load(await kubectl(*hint[1].split()))["status"]
     members = {member["volumeHandle"]: member for member in group["volumeSnapshotInfoList"]}
     assert {volume: member["restoreSize"] for volume, member in members.items()} == {"data": 1 << 20, "log": 1 << 20}
+    hint = re.search(r"^  kubectl (get volumegroupsnapshotcontents\.v1beta1\..+)$", local.said, re.MULTILINE)
+    assert hint, local.said
+    old = yaml.safe_load(await kubectl(*hint[1].split()))["status"]
+    assert {pair["volumeHandle"] for pair in old["volumeSnapshotHandlePairList"]} == {"data", "log"}
     held = await held_by_driver(local)
     assert list(held["groups"]) == [group["volumeGroupSnapshotHandle"]]
     assert sorted(snapshot["volume_id"] for snapshot in held["snapshots"].values()) == ["data", "data", "log"]
