@@ -8,7 +8,8 @@ import base64
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from snapshotter import names
 from snapshotter.testing.driver import Driver, DriverOptions
 from tests.certificates import files_in, make_pair
 from tests.contract.client import SOON_SECONDS, Client, Json, Kubectl, Server
-from tests.contract.objects import collection_of, group_class, group_content, in_version, name_of, new_name, path_of
+from tests.contract.objects import (
+    collection_of,
+    group_class,
+    group_content,
+    in_version,
+    name_of,
+    new_name,
+    path_of,
+    snapshot_class,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,10 +47,22 @@ OTHERS = {"volumeGroupSnapshotHandle": "group-1", "creationTime": "2024-01-01T00
 NEW, OLD = OTHERS | {"volumeSnapshotInfoList": INFOS}, OTHERS | {"volumeSnapshotHandlePairList": PAIRS}
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    port: int
+    bundle: str
+    """The certificate to trust, as a `caBundle`."""
+
+    def client_config(self, path: str) -> Json:
+        return {"url": f"https://127.0.0.1:{self.port}{path}", "caBundle": self.bundle}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
-async def webhook(api: Client, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
+async def webhook(server: Server, api: Client, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Webhook]:
     files, pair = files_in(tmp_path_factory.mktemp("webhook")), make_pair()
     files.write(pair)
+    kubeconfig = files.key.with_name("kubeconfig")
+    kubeconfig.write_text(server.kubeconfig)
     log = files.key.with_name("log")
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -48,19 +70,20 @@ async def webhook(api: Client, tmp_path_factory: pytest.TempPathFactory) -> Asyn
             f"--tls-cert-file={files.certificate}",
             f"--tls-private-key-file={files.key}",
             "--port=0",
+            "--enable-default-class-admission",
+            f"--kubeconfig={kubeconfig}",
             "--logging-format=json",
             "--shutdown-delay=0s",
             stderr=output,
         )
-    port = await port_of(log)
-    bundle = base64.b64encode(pair.certificate).decode()
-    config = {"url": f"https://127.0.0.1:{port}/convert", "caBundle": bundle}
+    made_webhook = Webhook(await port_of(log), base64.b64encode(pair.certificate).decode())
+    config = made_webhook.client_config("/convert")
     conversion = {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": config}}
     probe = await made(api, "v1")
     (await api.merge(DEFINITION, {"spec": {"conversion": conversion}})).ok()
     try:
         await until(api, path_of(in_version(probe, "v1beta1")), OLD)
-        yield
+        yield made_webhook
     finally:
         (await api.merge(DEFINITION, OFF)).ok()
         await until(api, path_of(in_version(probe, "v1beta1")), OTHERS)
@@ -203,6 +226,62 @@ async def test_kubectl_works_in_every_version(api: Client, kubectl: Kubectl) -> 
     assert found["spec"]["deletionPolicy"] == "Retain"
     (await kubectl("delete", f"{kind}.v1beta1.{names.GROUP_SNAPSHOT_GROUP}", name)).ok()
     assert (await api.get(path_of(given))).status == 404
+
+
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def admission(api: Client, webhook: Webhook) -> AsyncIterator[None]:
+    """Classes of both kinds are shown to the webhook when they are made or changed."""
+    groups = {names.SNAPSHOT_GROUP: "volumesnapshotclasses", names.GROUP_SNAPSHOT_GROUP: "volumegroupsnapshotclasses"}
+    rules = [
+        {"apiGroups": [group], "apiVersions": ["v1"], "resources": [plural], "operations": ["CREATE", "UPDATE"]}
+        for group, plural in groups.items()
+    ]
+    called = {
+        "name": "default-class.snapshot.storage.k8s.io",
+        "clientConfig": webhook.client_config("/validate-default-class"),
+        "rules": rules,
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+    }
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "default-class"},
+        "webhooks": [called],
+    }
+    (await api.create(CONFIGURATIONS, configuration)).ok()
+    yield
+    (await api.delete(f"{CONFIGURATIONS}/default-class")).ok()
+
+
+@pytest.mark.usefixtures("admission")
+@pytest.mark.parametrize(
+    ("make", "annotation"),
+    [(snapshot_class, names.DEFAULT_CLASS), (group_class, names.DEFAULT_GROUP_CLASS)],
+    ids=["single", "group"],
+)
+async def test_a_second_default_class_is_denied(api: Client, make: Callable[..., Json], annotation: str) -> None:
+    driver = f"{new_name('default')}.csi.example.com"
+    first, second = (make(driver=driver, metadata={"annotations": {annotation: "true"}}) for _ in range(2))
+    (await api.create(collection_of(first), first)).ok()
+    async with asyncio.timeout(SOON_SECONDS):
+        # A new configuration takes a moment to act, and leaves no trace in this way.
+        while (answer := await api.create(collection_of(second), second, dryRun="All")).status == 201:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert answer.status == 403
+    assert answer.message == (
+        f'admission webhook "default-class.snapshot.storage.k8s.io" denied the request: {first["kind"]} '
+        f'"{name_of(second)}" cannot be the default for driver "{driver}": {first["kind"]} "{name_of(first)}" is it '
+        f"already. Remove the annotation {annotation} there first."
+    )
+    (await api.merge(path_of(first), {"metadata": {"annotations": {annotation: None}}})).ok()
+    (await api.create(collection_of(second), second)).ok()
+    back = await api.merge(path_of(first), {"metadata": {"annotations": {annotation: "true"}}})
+    assert back.status == 403
 
 
 @pytest_asyncio.fixture(loop_scope="session")
