@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +17,8 @@ SIDECAR, CONTROLLER, WEBHOOK = "csi-snapshotter", "snapshot-controller", "snapsh
 BIN = Path(sys.executable).parent
 CORE = "/api/v1"
 OF_A_NAMESPACE = "/namespaces/default"
+PATIENCE = 60.0
+"""Seconds that programs which have just been started are given, on a slow machine."""
 LABELS = {"app": "database"}
 """What the claims have that a group is made of."""
 
@@ -72,7 +75,7 @@ async def convert_something(pair: Pair, port: int) -> None:
         "kind": "ConversionReview",
         "request": {"uid": "1", "desiredAPIVersion": new, "objects": [content]},
     }
-    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as http:
         while True:
             try:
                 async with http.post(f"https://127.0.0.1:{port}/convert", json=review, ssl=pair.trusting()) as response:
@@ -141,23 +144,30 @@ async def take_snapshots(world: World, name: str) -> None:
     """Have a snapshot and a group of this name made."""
     await ask_for_snapshots(world, name)
     for kind in KINDS:
-        await world.until(lambda kind=kind: is_ready(world.server.get(plural(kind), name, "default")))  # type: ignore[misc]
+        ready = partial(is_ready, world, plural(kind), name)
+        await world.until(ready, seconds=PATIENCE)
 
 
-def is_ready(wish: Object | None) -> bool:
+def is_ready(world: World, resource: str, name: str) -> bool:
+    wish = world.server.get(resource, name, "default")
     return wish is not None and wish.get("status", {}).get("readyToUse") is True
+
+
+def is_gone(world: World, resource: str, name: str) -> bool:
+    return world.server.get(resource, name, "default") is None
 
 
 async def delete_snapshots(world: World, name: str) -> None:
     for kind in KINDS:
         await world.request("DELETE", f"{kind.api}{OF_A_NAMESPACE}/{plural(kind)}/{name}")
     for kind in KINDS:
-        await world.until(lambda kind=kind: world.server.get(plural(kind), name, "default") is None)  # type: ignore[misc]
+        gone = partial(is_gone, world, plural(kind), name)
+        await world.until(gone, seconds=PATIENCE)
 
 
 async def read_page(port: int) -> str:
     """The metrics, once the program has asked about its permissions, where it does."""
-    async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as http:
         while True:
             async with http.get(f"http://127.0.0.1:{port}/metrics") as response:
                 page = await response.text()

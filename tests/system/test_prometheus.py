@@ -71,7 +71,7 @@ class Prometheus:
 
 async def until(find: Callable[[], Awaitable[T]]) -> T:
     """What is found, once something is. Raises `TimeoutError`."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             if found := await find():
                 return found
