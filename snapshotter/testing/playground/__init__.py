@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Final
 
-EXTRA: Final = frozenset({"cel", "rich", "trustme", "yaml"})
+EXTRA: Final = frozenset({"cel", "rich", "trustme"})
 """Modules that come with the extra `playground`."""
 
 
