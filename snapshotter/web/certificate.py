@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ class _Files:
     """What is in the two files. None: the file cannot be read."""
 
     certificate: bytes | None
-    key: bytes | None
+    key: bytes | None = field(repr=False)
 
 
 class ServedCertificate:

@@ -141,7 +141,7 @@ UP = {
 
 @pytest.mark.parametrize("later", LATER)
 @pytest.mark.parametrize(("given", "expected"), UP.values(), ids=UP.keys())
-def test_up_from_the_old_version(given: Json, expected: Json, later: str) -> None:
+def test_e14_up_from_the_old_version_to_each_later_one(given: Json, expected: Json, later: str) -> None:
     assert converted(content(BETA1, **given), later) == content(later, **expected)
 
 
@@ -198,7 +198,7 @@ DOWN = {
 
 @pytest.mark.parametrize("later", LATER)
 @pytest.mark.parametrize(("given", "expected"), DOWN.values(), ids=DOWN.keys())
-def test_down_to_the_old_version(given: Json, expected: Json, later: str) -> None:
+def test_e14_down_to_the_old_version_from_each_later_one(given: Json, expected: Json, later: str) -> None:
     assert converted(content(later, **given), BETA1) == content(BETA1, **expected)
 
 
