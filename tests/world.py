@@ -289,7 +289,7 @@ class World:
             "driver": driver,
             "deletionPolicy": policy,
             "source": self._source(volume, snapshot),
-            self.kind.ref: {"name": name, "namespace": "default", "uid": uid},
+            self.kind.ref: {"name": name, "namespace": "default", **({"uid": uid} if uid else {})},
         }
         if class_name is not None:
             spec[self.kind.class_name] = class_name

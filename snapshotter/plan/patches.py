@@ -79,11 +79,11 @@ def prepare(request: UserSnapshot, action: Prepare) -> JsonPatch:
 
 def bind_content(content: AnyContent, action: BindContent) -> JsonPatch:
     """Which request a content is for, if it is still for nobody in particular; and the class to use."""
-    ref = f"/spec/{content.keys.ref}/uid"
     patch = [
         _same_object(content.metadata),
-        _unchanged(ref, content.ref.uid or None),
-        _change(ref, action.uid),
+        # Whether nobody is named by an empty uid or by none cannot be told apart here, so nothing may have changed.
+        _unchanged("/metadata/resourceVersion", content.metadata.resource_version),
+        _change(f"/spec/{content.keys.ref}/uid", action.uid),
     ]
     if action.class_name is not None:
         patch.append(_change(f"/spec/{content.keys.class_name}", action.class_name))

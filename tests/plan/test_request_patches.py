@@ -94,23 +94,31 @@ def test_a_class_that_the_user_has_chosen_meanwhile_stays() -> None:
 def content_held(ref_uid: str | None = None) -> Json:
     ref = {"name": "nightly", "namespace": "shop"} | ({} if ref_uid is None else {"uid": ref_uid})
     return {
-        "metadata": {"name": "imported", "uid": "uid-of-content", "annotations": {THEIRS: "x"}},
+        "metadata": {
+            "name": "imported",
+            "uid": "uid-of-content",
+            "resourceVersion": "10",
+            "annotations": {THEIRS: "x"},
+        },
         "spec": {"volumeSnapshotRef": ref},
     }
 
 
-def test_a_content_is_bound() -> None:
+@pytest.mark.parametrize("ref_uid", [None, ""], ids=["it names nobody", "it names nobody in so many words"])
+def test_a_content_is_bound(ref_uid: str | None) -> None:
     """Case 42."""
-    known = made_content("imported", imported="snap-1", ref_uid=None, class_name=None)
-    written = json_patched(content_held(), bind_content(known, BindContent("imported", UID, "class-1")))
+    known = made_content("imported", imported="snap-1", ref_uid=ref_uid, class_name=None)
+    written = json_patched(content_held(ref_uid), bind_content(known, BindContent("imported", UID, "class-1")))
     assert written["spec"]["volumeSnapshotRef"]["uid"] == UID
     assert written["spec"]["volumeSnapshotClassName"] == "class-1"
 
 
 def test_a_content_that_another_has_taken_meanwhile_is_not_bound_again() -> None:
     known = made_content("imported", imported="snap-1", ref_uid=None)
+    given = content_held("another")
+    given["metadata"]["resourceVersion"] = "11"
     with pytest.raises(Refused):
-        json_patched(content_held("another"), bind_content(known, BindContent("imported", UID)))
+        json_patched(given, bind_content(known, BindContent("imported", UID)))
 
 
 def test_a_class_is_written_into_a_content_that_is_bound() -> None:
