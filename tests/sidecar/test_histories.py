@@ -41,7 +41,7 @@ from snapshotter.sidecar import app
 from snapshotter.sidecar.part import Part
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.faults import Fault
-from tests.sidecar.chronicle import FIRST_RETRY, LONGEST_RETRY, Chronicle, Nonsense, unrest
+from tests.sidecar.chronicle import FIRST_RETRY, LONGEST_RETRY, OUT_OF_TIME, Chronicle, Nonsense, unrest
 from tests.sidecar.lives import Content, Life
 from tests.sidecar.people import LIST_SECRET, OTHER_DRIVER, People, import_of, secret_annotations, source_of
 from tests.world import GROUP, KINDS, SINGLE, Kind, make_world
@@ -63,7 +63,8 @@ FINAL = ("INTERNAL", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "PERMISSION_DENI
 OPEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED", "RESOURCE_EXHAUSTED")
 DRIVER_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     *({"error": code, "times": times} for code in FINAL for times in (1, 4)),
-    *({"error": code, "error_when": when, "times": 2} for code in OPEN for when in ("before", "after")),
+    *({"error": code, "error_when": "before", "times": 2} for code in OPEN),
+    *({"error": code, "error_when": "after", "times": times} for code in OPEN for times in (2, 8)),
     {"error": "UNAVAILABLE"},
     {"error": "INTERNAL"},
     {"hold": "before"},
@@ -225,7 +226,7 @@ class Histories(RuleBasedStateMachine):
         usual = self.world.settings()
         return replace(
             usual,
-            driver=DriverSettings(csi_address=str(self.world.driver.socket), timeout=1.0),
+            driver=DriverSettings(csi_address=str(self.world.driver.socket), timeout=0.5),
             work=WorkSettings(retry_start=FIRST_RETRY, retry_max=LONGEST_RETRY, shutdown_grace=0.3),
             logs=LogSettings(verbosity=5),
         )
@@ -240,9 +241,9 @@ class Histories(RuleBasedStateMachine):
                 async with app.started(self.settings) as sidecar:
                     self.sidecar = sidecar
                     await sidecar.work(end.wait)
-            except CannotRun:
-                # The driver was lost in the middle of the start. The kubelet tries again.
-                if not self.driver_is_shaky:
+            except CannotRun as error:
+                # The driver was lost or slow in the middle of the start. The kubelet tries again.
+                if not self.driver_is_shaky and OUT_OF_TIME not in str(error):
                     raise
                 await asyncio.sleep(FIRST_RETRY)
             finally:
