@@ -54,6 +54,12 @@ def test_alerts_fire_and_are_silent_as_they_should(promtool: Promtool, path: Pat
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
+def test_the_cases_judge_by_all_groups_in_their_order() -> None:
+    """What is recorded comes before what asks for it."""
+    order = [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]]
+    assert [yaml.safe_load(path.read_text())["group_eval_order"] for path in CASES.glob("*.yaml")] == [order] * 6
+
+
 @of_each_alert
 def test_of_each_alert_it_is_shown_when_it_fires_and_when_it_is_silent(name: str, alert: Json) -> None:
     about = [(case, each) for case in cases() for each in case["alert_rule_test"] if each["alertname"] == name]
