@@ -57,7 +57,8 @@ def test_alerts_fire_and_are_silent_as_they_should(promtool: Promtool, path: Pat
 def test_the_cases_judge_by_all_groups_in_their_order() -> None:
     """What is recorded comes before what asks for it."""
     order = [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]]
-    assert [yaml.safe_load(path.read_text())["group_eval_order"] for path in CASES.glob("*.yaml")] == [order] * 6
+    for path in CASES.glob("*.yaml"):
+        assert yaml.safe_load(path.read_text())["group_eval_order"] == order, path.name
 
 
 @of_each_alert
