@@ -1,13 +1,11 @@
 """One kind's door: pages, watches, selections, and objects that nobody understands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from snapshotter import names
 from snapshotter.kube.connection import Connection, Limits, connect
 from snapshotter.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from snapshotter.kube.kinds import CLAIM, CONTENT, SNAPSHOT
@@ -16,9 +14,8 @@ from snapshotter.metrics import Metrics
 from snapshotter.model.content import Content
 from snapshotter.runtime.informer import Changed, Removed, SourceError, VersionExpired
 from snapshotter.testing.apiserver import ApiServer
-from snapshotter.testing.apiserver.server import shipped_crds
 from snapshotter.testing.faults import Fault
-from tests.kube.conftest import Connect
+from tests.kube.conftest import Connect, changed_crds
 
 PLURAL = CONTENT.plural
 
@@ -45,17 +42,6 @@ def contents(connection: Connection, metrics: Metrics) -> Objects[Content]:
     return Objects(connection, CONTENT, metrics)
 
 
-async def test_a_list_is_read_in_pages(
-    server: ApiServer, contents: Objects[Content], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("snapshotter.kube.objects.PAGE_SIZE", 3)
-    for number in range(8):
-        server.create(PLURAL, body(f"c{number}"))
-    listing = await contents.list_all()
-    assert [content.name for content in listing.objects] == [f"c{number}" for number in range(8)]
-    assert len([record for record in server.requests if record.verb == "LIST"]) == 3
-
-
 async def test_a_list_whose_pages_expire_is_begun_anew(
     server: ApiServer, contents: Objects[Content], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,43 +51,6 @@ async def test_a_list_whose_pages_expire_is_begun_anew(
     server.faults.set(Fault(match="LIST", skip=1, times=1, error=410))
     with pytest.raises(VersionExpired):
         await contents.list_all()
-
-
-async def test_only_the_objects_of_the_selection_are_asked_for(
-    server: ApiServer, connection: Connection, metrics: Metrics
-) -> None:
-    ours = Objects(connection, CONTENT, metrics, field_selector="spec.driver=d")
-    server.create(PLURAL, body("ours"))
-    server.create(PLURAL, body("theirs", driver="other"))
-    listing = await ours.list_all()
-    assert [content.name for content in listing.objects] == ["ours"]
-    async with ours.watch(listing.version) as events:
-        server.create(PLURAL, body("theirs-too", driver="other"))
-        server.create(PLURAL, body("ours-too"))
-        event = await anext(events)
-    assert isinstance(event, Changed)
-    assert event.object.name == "ours-too"
-
-
-async def test_a_server_that_cannot_select_is_asked_for_everything(tmp_path: Path, metrics: Metrics) -> None:
-    crds = changed_crds(tmp_path, lambda version: version.pop("selectableFields", None))
-    async with ApiServer.serve(crds) as server:
-        (tmp_path / "kubeconfig").write_text(server.kubeconfig())
-        server.create(PLURAL, body("ours"))
-        server.create(PLURAL, body("theirs", driver="other"))
-        async with connect(tmp_path / "kubeconfig", Limits(), metrics, user_agent="test/1") as connection:
-            ours = Objects(
-                connection,
-                CONTENT,
-                metrics,
-                field_selector="spec.driver=d",
-                wanted=lambda content: content.spec.driver == "d",
-            )
-            listing = await ours.list_all()
-            assert [content.name for content in listing.objects] == ["ours"]
-            async with ours.watch(listing.version) as events:
-                server.create(PLURAL, body("theirs-too", driver="other"))
-                assert (await anext(events)) == Removed("theirs-too", str(int(listing.version) + 1))
 
 
 async def test_an_object_that_breaks_its_schema_is_passed_over(tmp_path: Path, metrics: Metrics) -> None:
@@ -124,15 +73,6 @@ async def test_an_object_that_breaks_its_schema_is_passed_over(tmp_path: Path, m
             assert isinstance(removed, Removed)
             assert isinstance(changed, Changed)
     assert metrics.registry.get_sample_value("snapshotter_malformed_objects_total", {"resource": PLURAL}) == 3
-
-
-async def test_only_what_is_used_is_kept_of_an_object(server: ApiServer, contents: Objects[Content]) -> None:
-    made = body("a")
-    made["metadata"] = {"name": "a", "annotations": {"example.com/big": "x" * 10_000, names.BEING_CREATED: "yes"}}
-    server.create(PLURAL, made)
-    (content,) = (await contents.list_all()).objects
-    assert "xxx" not in repr(content)
-    assert content.marked_as_being_created
 
 
 async def test_a_patch_that_does_not_fit_is_a_conflict_and_one_that_breaks_a_rule_is_not(
@@ -238,15 +178,3 @@ async def test_an_expired_version_is_told_apart(server: ApiServer, contents: Obj
     with pytest.raises(VersionExpired):
         async with contents.watch("1") as events:
             await anext(events)
-
-
-def changed_crds(directory: Path, change: Callable[[dict[str, object]], object]) -> Path:
-    """The shipped CRDs, with a change to each version."""
-    target = directory / "crds"
-    target.mkdir()
-    for path in shipped_crds().glob("snapshot.*.yaml"):
-        definition = yaml.safe_load(path.read_text())
-        for version in definition["spec"]["versions"]:
-            change(version)
-        (target / path.name).write_text(yaml.safe_dump(definition))
-    return target

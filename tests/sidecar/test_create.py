@@ -38,6 +38,7 @@ async def test_the_status_tells_what_the_driver_made(world: World) -> None:
 
 @each_kind
 async def test_promise_4_waiting_for_readiness_costs_no_request(tmp_path: Path, kind: Kind) -> None:
+    """Case 21."""
     async with make_world(tmp_path, kind, ready_after_seconds=1.2) as world, world.sidecar():
         await world.make_class()
         await world.make_content("one")
@@ -126,6 +127,44 @@ async def test_promise_9_a_driver_that_gives_no_time_and_no_size_gives_now_and_n
     status = world.status("one")
     assert "restoreSize" not in status
     assert status["creationTime"] > 1_700_000_000_000_000_000
+
+
+def size(world: World, name: str) -> int | None:
+    """The `restoreSize` of a snapshot, or of a group's first member."""
+    entries = [world.status(name)] if world.kind is SINGLE else world.status(name).get("volumeSnapshotInfoList", [])
+    found: int | None = entries[0].get("restoreSize") if entries else None
+    return found
+
+
+@each_kind
+async def test_promise_9_the_size_follows_the_driver_until_ready_and_then_stays(world: World) -> None:
+    path = "snapshot" if world.kind is SINGLE else "group_snapshot.snapshots.0"
+
+    def answer(size_bytes: int, **more: object) -> int:
+        answers = {f"{path}.size_bytes": size_bytes, **more}
+        return world.driver.faults.set(Fault(match=world.kind.create, answer=answers))
+
+    waiting = {f"{world.kind.answer}.ready_to_use": False}
+    async with world.sidecar():
+        told = answer(0, **waiting)
+        await world.make_content("one")
+        await world.until(lambda: world.kind.handle in world.status("one"))
+        assert size(world, "one") is None
+        for size_bytes in (1000, 2000):
+            world.driver.faults.lift(told)
+            told = answer(size_bytes, **waiting)
+            await world.until(lambda: size(world, "one") == size_bytes)  # noqa: B023
+        world.driver.faults.lift(told)
+        told = answer(3000)
+        await world.until(lambda: world.ready("one"))
+        assert size(world, "one") == 3000
+        before = world.status("one")
+        world.driver.faults.lift(told)
+        # Nothing is asked any more, whoever stirs the content.
+        await world.patch("one", {"metadata": {"labels": {"example.com/stirred": "yes"}}})
+        await world.make_content("next")
+        await world.until(lambda: world.ready("next"))
+        assert world.status("one") == before
 
 
 NONSENSE: dict[str, tuple[dict[str, object], str]] = {

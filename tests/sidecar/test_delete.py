@@ -179,6 +179,23 @@ async def test_promise_10_a_delete_starts_while_every_create_hangs(world: World)
 
 
 @each_kind
+async def test_promise_10_a_check_starts_while_every_create_hangs(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world, policy="Retain")
+        world.hold(world.kind.create)
+        for number in range(30):
+            await world.make_content(f"hanging-{number}")
+        await world.driver.faults.wait_for_held(10)
+        start = asyncio.get_running_loop().time()
+        await world.make_content("import", snapshot=handle, class_name=None)
+        await world.until(lambda: world.calls(world.kind.look_up, handle) == 1)
+        assert asyncio.get_running_loop().time() - start < 1.0
+        await world.until(lambda: world.ready("import"))
+        world.driver.faults.clear()
+        await world.until(lambda: all(world.ready(f"hanging-{number}") for number in range(30)))
+
+
+@each_kind
 async def test_promise_5_a_deletion_is_noticed_while_the_watch_lags_behind_our_own_writes(world: World) -> None:
     async with world.sidecar():
         await world.make_content("one")

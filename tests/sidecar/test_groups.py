@@ -345,11 +345,13 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick_looks")
 async def test_groups_begin_without_a_restart_when_their_definitions_appear(world: World, singles: World) -> None:
+    """Case 109, and what comes after it."""
     await undefine(world)
     async with world.sidecar() as sidecar:
         await singles.make_content("before")
         await world.until(lambda: singles.settled("before"))
         assert not sidecar.health.alive()
+        assert not world.sidecar_requests(GROUP.path)
         await define(world, "v1beta2", "v1")
         await world.make_class()
         await world.make_content("one")

@@ -11,7 +11,7 @@ from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.driver.identity import VERSION
 from snapshotter.testing.faults import Fault
 from tests.factories import DELETED_AT, content
-from tests.world import DRIVER, World
+from tests.world import DRIVER, SINGLE, World, each_kind
 
 # The names that dashboards made for upstream's sidecar know, as far as they do not come from Go itself.
 UPSTREAM = {
@@ -81,17 +81,19 @@ async def test_the_number_of_series_does_not_grow_with_the_number_of_objects(wor
         assert sum(len(family) for family in samples(sidecar).values()) == before
 
 
+@each_kind
 async def test_what_waits_is_seen_in_the_metrics(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="INTERNAL", message="no"))
+    queue = "csi-snapshotter-content" if world.kind is SINGLE else "csi-snapshotter-groupsnapshotcontent"
+    world.driver.faults.set(Fault(match=world.kind.create, error="INTERNAL", message="no"))
     async with world.sidecar(work=type(world.settings().work)(retry_start=30.0, retry_max=30.0)) as sidecar:
-        await world.until(lambda: "snapshotter_next_retry_seconds" in samples(sidecar))
-        assert next_retry(sidecar) == pytest.approx(-1)
+        await world.until(lambda: next_retry(sidecar, queue) is not None)
+        assert next_retry(sidecar, queue) == pytest.approx(-1)
         await world.make_content("one")
         await world.until(lambda: world.error("one"))
-        await world.until(lambda: next_retry(sidecar) > 0)
-        assert 20 < next_retry(sidecar) <= 30
+        await world.until(lambda: (next_retry(sidecar, queue) or 0) > 0)
+        assert 20 < (next_retry(sidecar, queue) or 0) <= 30
         found = samples(sidecar)["snapshotter_contents"]
-        assert found["snapshotter_contents", "VolumeSnapshotContent", DRIVER, "failing"] == 1
+        assert found["snapshotter_contents", world.kind.content, DRIVER, "failing"] == 1
 
 
 async def test_the_driver_is_told_with_the_version_that_was_met_last(world: World) -> None:
@@ -107,9 +109,9 @@ async def test_contents_and_watches_that_nobody_follows_any_more_are_not_shown(w
     assert not of_parts & samples(sidecar).keys()
 
 
-def next_retry(sidecar: Sidecar) -> float:
+def next_retry(sidecar: Sidecar, queue: str) -> float | None:
     name = "snapshotter_next_retry_seconds"
-    return samples(sidecar)[name][name, "csi-snapshotter-content"]
+    return samples(sidecar).get(name, {}).get((name, queue))
 
 
 AGES = {

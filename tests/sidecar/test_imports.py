@@ -7,7 +7,7 @@ import pytest
 
 from snapshotter import names
 from snapshotter.testing.faults import Fault
-from tests.world import World, make_world
+from tests.world import World, each_kind, make_world
 
 ABILITIES = {
     "with GetSnapshot": ({}, "GetSnapshot"),
@@ -48,6 +48,29 @@ async def test_case_54_a_snapshot_that_is_not_there_is_an_error(world: World) ->
         await world.until(lambda: 'snapshot "nowhere"' in (world.error("import") or ""))
         await world.until(lambda: world.warnings("import"))
         assert world.warnings("import")[0]["reason"] == "SnapshotContentCheckandUpdateFailed"
+
+
+@each_kind
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL"])
+async def test_cases_53_and_97_a_look_up_that_fails_is_told_and_leaves_the_mark_alone(world: World, code: str) -> None:
+    async with world.sidecar():
+        await world.make_content("cut", policy="Retain")
+        await world.until(lambda: world.settled("cut"))
+        fault = world.driver.faults.set(Fault(match=world.kind.look_up, error=code, message="not now"))
+        await world.make_content(
+            "import",
+            snapshot=world.handle("cut"),
+            class_name=None,
+            annotations={world.kind.being_created: "yes"},
+        )
+        await world.until(lambda: "not now" in (world.error("import") or ""))
+        await world.until(lambda: world.warnings("import"))
+        assert world.warnings("import")[0]["reason"] == world.kind.check_failed
+        assert world.kind.being_created in world.annotations("import")
+        world.driver.faults.lift(fault)
+        await world.until(lambda: world.ready("import"))
+        assert world.error("import") is None
+    assert world.calls(world.kind.create) == 1
 
 
 async def test_case_57_an_entry_about_another_snapshot_is_not_used(tmp_path: Path) -> None:

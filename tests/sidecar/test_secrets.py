@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from prometheus_client import generate_latest
 
 from snapshotter import names
 from snapshotter.settings import LogSettings
@@ -30,12 +31,15 @@ async def test_promise_15_the_values_of_a_secret_appear_nowhere(
     )
     world.driver.faults.set(Fault(match=world.kind.delete, error="INTERNAL", message=f"no {VALUE}", times=2))
     world.driver.faults.set(Fault(match=world.kind.look_up, error="INTERNAL", message=f"no {VALUE}", times=2))
-    async with world.sidecar(logs=LogSettings(verbosity=9)):
+    async with world.sidecar(logs=LogSettings(verbosity=9)) as sidecar:
         await world.make_content("one", annotations=world.kind.secret("login"))
         await world.until(lambda: names.STRIPPED in (world.error("one") or ""))
         await world.until(lambda: world.ready("one"))
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
+        metrics = generate_latest(sidecar.registry).decode()
+    assert world.kind.create in metrics
+    assert VALUE not in metrics
     output = capfd.readouterr()
     log = output.out + output.err + caplog.text
     assert "rpc request" in log

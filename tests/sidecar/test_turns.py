@@ -6,44 +6,46 @@ from pathlib import Path
 
 import pytest
 
-from snapshotter import names
 from snapshotter.settings import WorkSettings
 from snapshotter.testing.faults import Fault
-from tests.world import CONTENT_PATH, World, make_world
+from tests.world import World, each_kind, make_world
 
 PATIENT = WorkSettings(retry_start=60.0, retry_max=60.0, shutdown_grace=2.0)
 """Who is to be looked at again before a minute has passed must have been woken."""
 
 
+@each_kind
 async def test_promise_1_a_mark_that_vanishes_while_a_cut_waits_for_its_next_try_is_put_back(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", error="UNAVAILABLE", error_when="after", times=1))
+    world.driver.faults.set(Fault(match=world.kind.create, error="UNAVAILABLE", error_when="after", times=1))
     async with world.sidecar(work=PATIENT):
         await world.make_content("one")
-        await world.driver.log.wait_until(lambda log: any(call.ended_at for call in log.of("CreateSnapshot")))
-        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: None}}})
+        await world.driver.log.wait_until(lambda log: any(call.ended_at for call in log.of(world.kind.create)))
+        await world.patch("one", {"metadata": {"annotations": {world.kind.being_created: None}}})
         # The mark comes back, or the next try has already made it superfluous.
-        await world.until(lambda: names.BEING_CREATED in world.annotations("one") or world.ready("one"))
-    assert len(world.driver.snapshots) == 1
+        await world.until(lambda: world.kind.being_created in world.annotations("one") or world.ready("one"))
+    assert len(world.stored) == 1
 
 
+@each_kind
 async def test_promise_1_a_mark_that_was_removed_during_the_call_is_there_after_a_restart(world: World) -> None:
-    world.hold("CreateSnapshot", "after", times=1)
+    world.hold(world.kind.create, "after", times=1)
     async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.5), work=PATIENT):
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
-        await world.patch("one", {"metadata": {"annotations": {names.BEING_CREATED: None}}})
-        await world.until(lambda: names.BEING_CREATED in world.annotations("one"))
+        await world.patch("one", {"metadata": {"annotations": {world.kind.being_created: None}}})
+        await world.until(lambda: world.kind.being_created in world.annotations("one"))
     await world.delete_content("one")
     async with world.sidecar():
         await world.until(lambda: world.content("one") is None)
-    assert not world.driver.snapshots
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_6_a_conflict_is_settled_at_once_although_the_watch_is_silent(world: World) -> None:
     async with world.sidecar(work=PATIENT):
         await world.make_content("before")
         await world.until(lambda: world.ready("before"))
-        hold = world.hold("CreateSnapshot")
+        hold = world.hold(world.kind.create)
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
         world.server.mute_watches()
@@ -54,30 +56,33 @@ async def test_promise_6_a_conflict_is_settled_at_once_although_the_watch_is_sil
     assert not world.server.list("events")
 
 
+@each_kind
 async def test_promise_4_an_api_server_that_refuses_a_write_for_good_is_asked_by_the_backoff(world: World) -> None:
-    world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/one/status", error=409, message="for ever"))
+    world.server.faults.set(Fault(match=f"PATCH {world.kind.path}/one/status", error=409, message="for ever"))
     async with world.sidecar(work=WorkSettings(retry_start=0.2, retry_max=60.0, shutdown_grace=2.0)):
         await world.make_content("one")
-        await world.until(lambda: world.calls("CreateSnapshot") >= 2)
+        await world.until(lambda: world.calls(world.kind.create) >= 2)
         await asyncio.sleep(1.0)
         # Tries at 0, 0.2, 0.6 and 1.4 seconds.
-        assert world.calls("CreateSnapshot") <= 5
+        assert world.calls(world.kind.create) <= 5
     assert not world.server.list("events")
 
 
+@each_kind
 async def test_promise_1_a_driver_that_is_away_leaves_no_mark_on_what_it_was_not_asked_for(world: World) -> None:
     async with world.sidecar() as sidecar:
         await world.driver.stop_serving()
         await world.until(sidecar.health.ready)
         await world.make_content("one")
         await world.until(lambda: world.error("one"))
-        assert names.BEING_CREATED not in world.annotations("one")
+        assert world.kind.being_created not in world.annotations("one")
         await world.delete_content("one")
         await world.until(lambda: world.content("one") is None)
 
 
+@each_kind
 async def test_promise_5_a_plan_that_changes_while_a_call_fails_is_acted_on_now(world: World) -> None:
-    hold = world.hold("CreateSnapshot", error="INVALID_ARGUMENT", message="no")
+    hold = world.hold(world.kind.create, error="INVALID_ARGUMENT", message="no")
     async with world.sidecar(work=PATIENT):
         await world.make_content("one")
         await world.driver.faults.wait_for_held(1)
@@ -87,17 +92,18 @@ async def test_promise_5_a_plan_that_changes_while_a_call_fails_is_acted_on_now(
         await world.until(lambda: world.error("later"))
         world.driver.faults.lift(hold)
         await world.until(lambda: world.content("one") is None)
-    assert world.calls("CreateSnapshot") == 1
-    assert not world.driver.snapshots
+    assert world.calls(world.kind.create) == 1
+    assert not world.stored
 
 
+@each_kind
 async def test_promise_4_events_of_our_own_writes_during_a_slow_cut_cause_no_second_one(world: World) -> None:
-    world.driver.faults.set(Fault(match="CreateSnapshot", delay_seconds=0.5))
+    world.driver.faults.set(Fault(match=world.kind.create, delay_seconds=0.5))
     async with world.sidecar():
         await world.make_content("one")
-        await world.until(lambda: world.ready("one") and names.BEING_CREATED not in world.annotations("one"))
+        await world.until(lambda: world.ready("one") and world.kind.being_created not in world.annotations("one"))
         await asyncio.sleep(0.3)
-    assert world.calls("CreateSnapshot") == 1
+    assert world.calls(world.kind.create) == 1
     assert [request for request in world.sidecar_requests() if "/one" in request] == [
         "PATCH /one",
         "PATCH /one/status",
@@ -105,6 +111,7 @@ async def test_promise_4_events_of_our_own_writes_during_a_slow_cut_cause_no_sec
     ]
 
 
+@each_kind
 async def test_promise_11_who_missed_the_driver_has_its_turn_when_it_is_back(world: World) -> None:
     async with world.sidecar(work=PATIENT) as sidecar:
         await world.driver.stop_serving()
@@ -142,6 +149,7 @@ async def test_promise_11_what_the_driver_can_do_is_asked_anew_when_it_is_back(t
         assert world.calls("ListSnapshots", handle) == 1
 
 
+@each_kind
 async def test_promise_7_a_deletion_that_stays_blocked_is_told_of_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

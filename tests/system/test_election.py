@@ -16,7 +16,7 @@ import pytest
 
 from snapshotter.testing.driver import Call
 from snapshotter.testing.faults import Fault
-from tests.world import CONTENT_PATH, World, make_world
+from tests.world import GROUP, KINDS, SINGLE, Kind, World, each_kind, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
@@ -31,8 +31,13 @@ HAND_OVERS = int(os.environ.get("SNAPSHOTTER_HAND_OVERS", "12"))
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with make_world(tmp_path) as made:
+def kind() -> Kind:
+    return SINGLE
+
+
+@pytest.fixture
+async def world(tmp_path: Path, kind: Kind) -> AsyncIterator[World]:
+    async with make_world(tmp_path, kind) as made:
         await made.make_class()
         yield made
 
@@ -132,6 +137,7 @@ async def replica(world: World, *flags: str) -> AsyncIterator[Replica]:
             f"--csi-address={world.driver.socket}",
             f"--kubeconfig={kubeconfig}",
             f"--snapshot-name-prefix={name}",
+            f"--groupsnapshot-name-prefix={name}",
             "--leader-election",
             "--leader-election-namespace=default",
             "--retry-interval-start=50ms",
@@ -153,7 +159,9 @@ def holder(world: World) -> str:
 
 
 def cuts(world: World) -> list[Call]:
-    return world.driver.log.of("CreateSnapshot")
+    """The creates of either kind, in the order in which they began."""
+    creates = [kind.create for kind in KINDS]
+    return [call for call in world.driver.calls if call.method in creates]
 
 
 def maker(call: Call) -> str:
@@ -180,6 +188,7 @@ async def one_more(world: World) -> None:
     await world.until(lambda: world.ready(name))
 
 
+@each_kind
 async def test_promise_12_after_sigterm_the_other_acts_within_three_seconds(world: World) -> None:
     """With the times that are the default."""
     async with replica(world) as one:
@@ -216,7 +225,7 @@ async def test_a_paused_leader_does_not_act_when_it_wakes(world: World) -> None:
         await one_more(world)
         async with replica(world, *SHORT) as two:
             await two.says("standing by")
-            world.server.faults.set(Fault(match=f"PATCH {CONTENT_PATH}/marked$", hold="after", times=1))
+            world.server.faults.set(Fault(match=f"PATCH {world.kind.path}/marked$", hold="after", times=1))
             await world.make_content("marked")
             await world.server.faults.wait_for_held()
             one.signal(signal.SIGSTOP)
@@ -229,19 +238,20 @@ async def test_a_paused_leader_does_not_act_when_it_wakes(world: World) -> None:
             assert [maker(call) for call in cuts(world)] == [one.name, two.name, two.name]
 
 
+@each_kind
 async def test_case_112_a_leader_without_the_api_server_stops_before_another_may_lead(world: World) -> None:
     async with replica(world, *SHORT) as one:
         await one_more(world)
         async with replica(world, *SHORT) as two:
             await two.says("standing by")
-            world.hold("CreateSnapshot", times=1)
+            world.hold(world.kind.create, times=1)
             await world.make_content("held")
             await world.driver.faults.wait_for_held()
             one.link.cut()
             assert await one.ended() == 1
             assert "leadership lost: the lease was not renewed for 3s" in one.log
             await world.until(lambda: world.ready("held"))
-            cut = [call for call in cuts(world) if call.subject == "vol"]
+            cut = cuts(world)
             assert [maker(call) for call in cut] == [one.name, one.name, two.name]
             assert cut[1].code == "CANCELLED"
             assert_that_leaders_follow_each_other(world)
@@ -281,7 +291,7 @@ async def test_a_leader_finishes_its_work_before_it_gives_the_lease_away(world: 
         await one_more(world)
         async with replica(world, *SHORT) as two:
             await two.says("standing by")
-            hold = world.hold("CreateSnapshot", times=1)
+            hold = world.hold(world.kind.create, times=1)
             await world.make_content("held")
             await world.driver.faults.wait_for_held()
             one.signal(signal.SIGTERM)
@@ -354,11 +364,12 @@ async def hand_over(world: World, leader: Replica, other: Replica, number: int) 
 
 @pytest.mark.timeout(60 + 15 * HAND_OVERS)
 async def test_promise_12_two_leaders_never_act_at_the_same_time(world: World) -> None:
-    """So many hand-overs, while contents keep coming."""
+    """So many hand-overs, while contents of both kinds keep coming."""
+    await world.of(GROUP).make_class()
 
     async def keep_coming() -> None:
         for number in itertools.count():
-            await world.make_content(f"load-{number}")
+            await world.of(KINDS[number % 2]).make_content(f"load-{number}")
             await asyncio.sleep(0.05)
 
     load = asyncio.create_task(keep_coming())

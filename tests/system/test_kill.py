@@ -1,10 +1,13 @@
 """Promise 1: kill -9 at any step of create and delete leaves, after a restart and a delete, nothing behind.
 
 The steps are the awaits of the flow: each request to the API server and each call to the driver, stopped before and
-after it has had its effect. The sidecar is the installed command, in a process of its own.
+after it has had its effect. At the end it is done at any moment, among many contents. The sidecar is the installed
+command, in a process of its own.
 """
 
 import asyncio
+import os
+import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +18,7 @@ from typing import Literal
 import pytest
 
 from snapshotter.testing.faults import Fault, Faults, Moment
-from tests.world import GROUP, SINGLE, Kind, World, make_world
+from tests.world import GROUP, KINDS, SINGLE, Kind, World, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 
@@ -146,3 +149,46 @@ async def test_promise_1_killed_while_deleting(tmp_path: Path, kind: Kind, step:
         assert not world.driver.groups
         assert not world.driver.snapshots
         assert not world.server.list("events")
+
+
+KILLS = int(os.environ.get("SNAPSHOTTER_KILLS", "3"))
+CONTENTS_EACH = 8
+"""Contents that are made between two kills, half of them groups."""
+
+
+async def test_promises_1_and_6_killed_again_and_again_among_many_contents(tmp_path: Path) -> None:
+    chance = random.Random(1)  # noqa: S311
+    kept: list[tuple[World, str]] = []
+    deleted: list[tuple[World, str]] = []
+    async with make_world(tmp_path, create_delay_seconds=0.3) as singles:
+        worlds = [singles.of(kind) for kind in KINDS]
+        for world in worlds:
+            await world.make_class()
+        for number in range(KILLS):
+            async with process(singles) as sidecar:
+                asked = sum(world.calls(world.kind.create) for world in worlds)
+                for place in range(CONTENTS_EACH):
+                    world, name = worlds[place % 2], f"c{number}-{place}"
+                    await world.make_content(name)
+                    kept.append((world, name))
+                await singles.until(lambda: sum(world.calls(world.kind.create) for world in worlds) > asked)  # noqa: B023
+                for _ in range(3):
+                    world, name = kept.pop(chance.randrange(len(kept)))
+                    await world.delete_content(name)
+                    deleted.append((world, name))
+                await asyncio.sleep(chance.random() * 0.6)
+                sidecar.kill()
+        async with process(singles):
+            await singles.until(lambda: all(world.settled(name) for world, name in kept), seconds=60)
+            await singles.until(lambda: all(world.content(name) is None for world, name in deleted), seconds=60)
+            for world in worlds:
+                assert set(world.stored) >= {there.handle(name) for there, name in kept if there is world}
+            assert len(singles.driver.groups) == sum(there.kind is GROUP for there, _ in kept)
+            assert len(singles.driver.snapshots) == len(kept) + len(singles.driver.groups)
+            assert not [name for world, name in kept if world.error(name)]
+            for world, name in kept:
+                await world.delete_content(name)
+            await singles.until(lambda: all(world.content(name) is None for world, name in kept), seconds=60)
+        assert not singles.driver.groups
+        assert not singles.driver.snapshots
+        assert not singles.server.list("events")
