@@ -149,7 +149,7 @@ class Chronicle:
     def parameters_of(self, content: Content) -> dict[str, str]:
         """What the driver is told with a cut."""
         parameters = (self.class_of(content) or {}).get("parameters") or {}
-        return {key: value for key, value in parameters.items() if not key.startswith("csi.storage.k8s.io/")}
+        return {key: value for key, value in parameters.items() if not key.startswith(names.RESERVED_PREFIX)}
 
     def size_of(self, handle: str) -> int | None:
         """What the driver says of a snapshot's size."""
@@ -273,7 +273,7 @@ class Chronicle:
         if "\n" in message or len(message) > 1024:
             yield "is not one line"
         passing = any(f" failed: {code}: " in message for code in OUTCOME_OPEN)
-        if passing and "(attempt 1," in message and not life.tampered and not _had_error(life):
+        if passing and "(attempt 1," in message and not life.tampered and not _error_before(life, message):
             yield "a first passing failure is told"
         if not life.last.ours:
             yield "is about a content of another driver"
@@ -332,8 +332,10 @@ def _in_housekeeping() -> bool:
     return task is not None and task.get_name() == "housekeeping"
 
 
-def _had_error(life: Life) -> bool:
-    return any(version.content is not None and version.content.error for version in life.versions)
+def _error_before(life: Life, message: str) -> bool:
+    """Whether its status told of an error before this one."""
+    errors = [version.content.error for version in life.versions if version.content and version.content.error]
+    return bool(errors) and errors[0] != message
 
 
 # What the sidecar may write.
@@ -343,6 +345,8 @@ def only_what_is_ours(_: Chronicle, life: Life, old: Content, new: Content | Non
     if not old.ours:
         yield "the sidecar writes to a content of another driver"
     if new is None:
+        if held := [name for name in old.finalizers if name != life.kind.finalizer]:
+            yield f"it is let go though {held} hold it"
         return
     if new.spec != old.spec:
         yield f"the spec is changed: {old.spec} to {new.spec}"

@@ -136,6 +136,8 @@ class Histories(RuleBasedStateMachine):
 
     runner: ClassVar[asyncio.Runner]
     """One event loop for all histories: gRPC does not part from a loop in peace."""
+    failures: ClassVar[list[BaseException]]
+    """The first failure. It may not come again, so it is kept as it was."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,12 +156,13 @@ class Histories(RuleBasedStateMachine):
         try:
             self.runner.run(work)
         except BaseException as error:
-            self.failed = True
             self._explain(error)
             raise
 
     def _explain(self, error: BaseException) -> None:
-        """Tell with an error what had happened."""
+        """Keep an error, and tell with it what had happened."""
+        self.failed = True
+        self.failures.append(error)
         if hasattr(self, "world"):
             calls = [f"{call.started_monotonic:.3f} {call.name} {call.code}" for call in self.world.driver.calls[-60:]]
             error.add_note("\n".join(["the story:", *self.story[-80:], "the last calls:", *calls]))
@@ -192,6 +195,8 @@ class Histories(RuleBasedStateMachine):
         ready_after=st.sampled_from([0.0, 0.0, 0.15, float("inf")]),
     )
     def begin(self, look_ups: tuple[bool, bool], omits: bool, ready_after: float) -> None:
+        if self.failures:
+            raise self.failures[0]
         tally.histories += 1
         get, list_ = look_ups
         options = {
@@ -326,7 +331,6 @@ class Histories(RuleBasedStateMachine):
 
     def _require(self, holds: bool, otherwise: str) -> None:
         if not holds:
-            self.failed = True
             error = AssertionError(otherwise)
             self._explain(error)
             raise error
@@ -878,9 +882,16 @@ def quick_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(max(900, 30 * EXAMPLES))
 @pytest.mark.usefixtures("quick_clocks")
 def test_whatever_happens_the_promises_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[BaseException] = []
+    monkeypatch.setattr(Histories, "failures", failures, raising=False)
     with asyncio.Runner() as runner:
         monkeypatch.setattr(Histories, "runner", runner, raising=False)
-        _make_histories()
+        try:
+            _make_histories()
+        except Exception:
+            if failures:
+                raise failures[0] from None
+            raise
     print(tally)  # noqa: T201
     assert tally.steps >= (FEWEST_STEPS if EXAMPLES == 0 else EXAMPLES)
 
