@@ -17,7 +17,7 @@ from snapshotter.metrics import Metrics
 from snapshotter.runtime.leader import NotLeading
 from snapshotter.settings import ElectionSettings
 from snapshotter.web.server import serving
-from tests.world import CONTENT_PATH, DRIVER, World
+from tests.world import CONTENT_PATH, DRIVER, World, each_kind
 
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -103,6 +103,30 @@ async def test_a_leader_works_and_gives_the_lease_away_at_the_end(world: World) 
     assert lease is not None
     assert lease["spec"]["holderIdentity"] == ""
     assert lease["spec"]["leaseDurationSeconds"] == 1
+
+
+@each_kind
+async def test_promise_11_the_lease_is_kept_while_the_driver_is_away(world: World) -> None:
+    quick = ElectionSettings(
+        enabled=True, namespace="default", lease_duration=3.0, renew_deadline=2.0, retry_period=0.1
+    )
+    async with world.sidecar(election=quick) as sidecar:
+        await world.until(lambda: not sidecar.health.ready())
+        await world.driver.stop_serving()
+        await world.until(sidecar.health.ready)
+        before, holder = renewals(world), held_by(world)
+        await world.make_content("one")
+        await world.until(lambda: renewals(world) > before + 5)
+        assert holder
+        assert held_by(world) == holder
+        await world.driver.start_serving()
+        await world.until(lambda: world.ready("one"))
+        assert held_by(world) == holder
+
+
+def held_by(world: World) -> object:
+    lease = world.server.get("leases", LEASE, "default")
+    return None if lease is None else lease["spec"].get("holderIdentity")
 
 
 async def test_renewals_do_not_wait_for_the_limit_on_requests(world: World) -> None:

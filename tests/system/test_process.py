@@ -10,15 +10,19 @@ from typing import Any
 import aiohttp
 import pytest
 
-from snapshotter import names
-from tests.world import World, make_world
+from tests.world import SINGLE, Kind, World, each_kind, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with make_world(tmp_path) as made:
+def kind() -> Kind:
+    return SINGLE
+
+
+@pytest.fixture
+async def world(tmp_path: Path, kind: Kind) -> AsyncIterator[World]:
+    async with make_world(tmp_path, kind) as made:
         await made.make_class()
         yield made
 
@@ -44,11 +48,12 @@ def arguments(world: World) -> list[str]:
     return [f"--csi-address={world.driver.socket}", f"--kubeconfig={world.kubeconfig}"]
 
 
+@each_kind
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_amid_ten_hanging_creates_ends_it_within_the_grace_time(
     world: World, number: signal.Signals
 ) -> None:
-    world.hold("CreateSnapshot")
+    world.hold(world.kind.create)
     process = await asyncio.create_subprocess_exec(
         COMMAND, *arguments(world), "--shutdown-grace-period=1s", stderr=asyncio.subprocess.DEVNULL
     )
@@ -59,11 +64,12 @@ async def test_a_signal_amid_ten_hanging_creates_ends_it_within_the_grace_time(
     async with asyncio.timeout(10):
         assert await process.wait() == 0
     # The outcome is not known, so the marks stay for the next process to find out.
-    assert all(names.BEING_CREATED in world.annotations(f"c{content}") for content in range(10))
+    assert all(world.kind.being_created in world.annotations(f"c{content}") for content in range(10))
 
 
+@each_kind
 async def test_case_111_a_create_in_flight_is_finished_within_the_grace_time(world: World) -> None:
-    hold = world.hold("CreateSnapshot")
+    hold = world.hold(world.kind.create)
     process = await asyncio.create_subprocess_exec(COMMAND, *arguments(world), stderr=asyncio.subprocess.PIPE)
     await world.make_content("one")
     await world.driver.faults.wait_for_held(1)
@@ -77,8 +83,8 @@ async def test_case_111_a_create_in_flight_is_finished_within_the_grace_time(wor
     async with asyncio.timeout(10):
         assert await process.wait() == 0
     assert world.ready("one")
-    assert names.BEING_CREATED not in world.annotations("one")
-    assert world.calls("CreateSnapshot") == 1
+    assert world.kind.being_created not in world.annotations("one")
+    assert world.calls(world.kind.create) == 1
 
 
 async def test_a_signal_during_the_start_ends_it_at_once(world: World, tmp_path: Path) -> None:

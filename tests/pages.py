@@ -1,0 +1,154 @@
+"""What pages of the documentation say about tests: their tables, and whether the tests that they name exist.
+
+A test is named by its file below `tests` and its name, as in `plan/test_content.py::test_next_action`.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+TESTS: Final = Path(__file__).parent
+DOCS: Final = TESTS.parent / "docs"
+
+REFERENCE: Final = re.compile(r"`([\w/]+\.py::[\w:]+)`")
+CASES: Final = re.compile(r"\bcases? (\d+(?:(?:, | and |, and )\d+)*)", re.IGNORECASE)
+
+TIERS: Final = {
+    "plan": "table",
+    "model": "table",
+    "manifests": "table",
+    "runtime": "virtual time",
+    "csi": "wires",
+    "kube": "wires",
+    "daemon": "wires",
+    "sidecar": "wires",
+    "system": "processes",
+    "contract": "real API server",
+    "cli": "table",
+    "test_settings.py": "table",
+    "test_logs.py": "processes",
+}
+"""By the first part of a test's path."""
+
+
+BOTH_KINDS: Final = {"each_kind", "of_both_kinds", "KINDS", "WATCHED"}
+"""Names in tests that stand for singles and groups."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test as its source tells of it."""
+
+    __test__ = False
+
+    place: str
+    """Its file and name."""
+    says: str
+    """Its name, docstring and the ids of its cases."""
+    of_both_kinds: bool
+    """Whether it is about single and group contents alike."""
+
+    @property
+    def cases(self) -> set[int]:
+        """The numbers of the specification's cases that it shows."""
+        listed = (number for found in CASES.findall(self.says) for number in re.findall(r"\d+", found))
+        named = re.findall(r"cases?((?:_(?:and_)?\d+)+)", self.place)
+        return {int(number) for number in (*listed, *(n for name in named for n in re.findall(r"\d+", name)))}
+
+    @property
+    def tier(self) -> str:
+        return TIERS[self.place.partition("::")[0].partition("/")[0]]
+
+
+def find(place: str) -> Test | None:
+    """The test of this name, if there is one."""
+    return _tests_in(place.partition("::")[0]).get(place)
+
+
+@cache
+def _tests_in(file: str) -> dict[str, Test]:
+    path = TESTS / file
+    if not path.is_file():
+        return {}
+    body = ast.parse(path.read_text()).body
+    defined = dict(_defined(body))
+    return {
+        f"{file}::{name}": _read(f"{file}::{name}", function, defined)
+        for name, function in _functions(body)
+        if name.rpartition("::")[2].startswith("test_")
+    }
+
+
+def _functions(body: list[ast.stmt], inside: str = "") -> Iterator[tuple[str, Function]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{inside}{node.name}::")
+        elif isinstance(node, Function):
+            yield inside + node.name, node
+
+
+def _defined(body: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
+    """What a module defines, by name."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | Function):
+            yield node.name, node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    yield target.id, node
+
+
+def _read(place: str, function: Function, defined: dict[str, ast.AST]) -> Test:
+    tables = (defined[name] for node in function.decorator_list for name in _names(node) if name in defined)
+    texts = (text for node in (*function.decorator_list, *tables) for text in _texts(node))
+    says = (place, ast.get_docstring(function) or "", *texts)
+    return Test(place, "\n".join(says), _knows_both_kinds(function, defined))
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The texts that appear in it."""
+    for found in ast.walk(node):
+        if isinstance(found, ast.Constant) and isinstance(found.value, str):
+            yield found.value
+
+
+def _knows_both_kinds(function: Function, defined: dict[str, ast.AST]) -> bool:
+    """Whether it names both kinds, or uses something of its module that does."""
+    known: set[str] = set()
+    new = set(_names(function))
+    while new:
+        known |= new
+        new = {name for used in new if used in defined for name in _names(defined[used])} - known
+    return not known.isdisjoint(BOTH_KINDS) or known >= {"SINGLE", "GROUP"}
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """The names and parameters that appear in it."""
+    for found in ast.walk(node):
+        if isinstance(found, ast.Name):
+            yield found.id
+        elif isinstance(found, ast.arg):
+            yield found.arg
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The rows of the tables of a page, without their heads."""
+    head = True
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            head = True
+        elif re.fullmatch(r"[|\s:-]+", line):
+            head = False
+        elif not head:
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+
+
+def references(text: str) -> list[str]:
+    """The tests that are named in a text."""
+    return REFERENCE.findall(text)
