@@ -20,6 +20,9 @@ import yaml
 
 Json = dict[str, Any]
 
+EVERYWHERE: Final = "*"
+"""In place of a namespace: lists and watches are of all of them."""
+
 USER_AGENT: Final = "snapshotter-testing"
 """How a request log tells our requests from those of the programs."""
 
@@ -38,7 +41,7 @@ class Kind:
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The path of the collection, or of one object. Namespaced objects are in `default` unless told."""
         root = "/api" if self.api_version == "v1" else "/apis"
-        within = ("namespaces", namespace or "default") if self.namespaced else ()
+        within = ("namespaces", namespace or "default") if self.namespaced and namespace != EVERYWHERE else ()
         return "/".join(part for part in (root, self.api_version, *within, self.plural, name, subresource) if part)
 
 
