@@ -25,7 +25,7 @@ from tests.manifests.test_certificates import DEFINITION, SECRET, SERVICE, Clust
 from tests.manifests.test_rights import ROLES, give
 
 CERTS = "/etc/snapshot-conversion-webhook/certs"
-SOON_SECONDS = 30.0
+SOON_SECONDS = 60.0
 MEMBERS = [
     {
         "volumeHandle": f"vol-{number}",
