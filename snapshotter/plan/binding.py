@@ -57,6 +57,14 @@ def own_content(request: UserSnapshot, content_of: Callable[[str], C | None], by
     return next((found for found in (*named, *by_uid) if found is not None and points_to(found, request)), None)
 
 
+def leaving_unbound(content: AnyContent, reasons: Reasons) -> Refuse | None:
+    """Why a content that is for nobody yet is not to be bound: once bound it could not go before the request does."""
+    if content.ref.uid or not content.deleting:
+        return None
+    kind = f"{content.keys.snapshot}Content"
+    return Refuse(reasons.content_missing, f'{kind} "{content.name}", which is to be imported, is being deleted')
+
+
 def _waits_for(content: AnyContent, request: UserSnapshot) -> bool:
     """Whether a content that an administrator has made names the request, and no uid yet."""
     ref = content.ref

@@ -67,6 +67,11 @@ def member_content_name(group_uid: str, volume_handle: str) -> str:
     return f"snapcontent-{member_hash(group_uid, volume_handle)}"
 
 
+def member_content_of(snapshot_name: str) -> str:
+    """The name of the VolumeSnapshotContent of the member whose VolumeSnapshot has this name."""
+    return f"snapcontent-{snapshot_name.removeprefix('snapshot-')}"
+
+
 def member_body(group: VolumeGroupSnapshot, volume_handle: str, claim_name: str | None, policy: str) -> Body:
     """The VolumeSnapshot of a member. Its owner's reference has the version that upstream's controller looks for."""
     finalizers = [names.SOURCE_FINALIZER, names.IN_GROUP_FINALIZER]

@@ -13,7 +13,7 @@ from snapshotter.model.storage import Volume
 from snapshotter.model.volume_group_snapshot import LabelSelector, VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan import selectors
-from snapshotter.plan.binding import Missing, find, own_content, points_to
+from snapshotter.plan.binding import Missing, find, leaving_unbound, own_content, points_to
 from snapshotter.plan.bodies import content_body, member_content_name, member_name, member_status
 from snapshotter.plan.claims import Source, releasable, source
 from snapshotter.plan.classes import default_class, named_class
@@ -201,11 +201,13 @@ def _new_content(
 
 
 def _with_content(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cluster) -> Action:
+    if (refusal := leaving_unbound(content, GROUP_REASONS)) is not None:
+        return refusal
+    if missing := lacking(group, (names.GROUP_BOUND_FINALIZER,)):
+        return Prepare(missing)
     if group.imported_name is not None and _to_be_bound(group, content):
         # The class of a group's content never changes once it is set.
         return BindContent(content.name, group.uid, group.class_name if content.class_name is None else None)
-    if missing := lacking(group, (names.GROUP_BOUND_FINALIZER,)):
-        return Prepare(missing)
     if _is_another_cut(group, content):
         return Refuse(
             GROUP_REASONS.content_missing,
@@ -218,10 +220,18 @@ def _with_content(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cl
     ready = content.ready and _members_ready(group, content, known)
     if (report := group_report(group, content, ready=ready)) is not None:
         return report
-    claims = (f"{group.namespace}/{member.claim_name}" for member in known if member.claim_name)
-    if free := tuple(key for key in claims if releasable(key, cluster)):
+    if free := _let_go(group, known, cluster):
         return ReleaseClaims(free)
     return Settle() if group.ready else Wait()
+
+
+def _let_go(group: VolumeGroupSnapshot, known: tuple[Member, ...], cluster: Cluster) -> tuple[str, ...]:
+    """The claims that nobody is cutting any more: the members', and those that had other labels before the cut."""
+    if group.ready:
+        claims = [f"{group.namespace}/{member.claim_name}" for member in known if member.claim_name]
+    else:
+        claims = [claim.key for claim in cluster.storage.claims_in(group.namespace)]
+    return tuple(sorted(key for key in claims if releasable(key, cluster)))
 
 
 def _step_for_members(
@@ -307,7 +317,7 @@ def _deletion(group: VolumeGroupSnapshot, cluster: Cluster) -> Action:
         return Settle()
     content = own_content(group, cluster.groups.content, cluster.groups.contents_for(group.uid))
     own_members = cluster.singles.members_of(group)
-    if (blocked := _restored_by(own_members, cluster)) is not None:
+    if content is not None and (blocked := _restored_by(own_members, cluster)) is not None:
         return blocked
     if content is not None and not content.marked_as_being_deleted:
         return MarkContent(content.name)
@@ -317,26 +327,18 @@ def _deletion(group: VolumeGroupSnapshot, cluster: Cluster) -> Action:
         if not content.deleting:
             return DeleteContent(content.name)
         return group_report(group, content, ready=group.ready) or Wait()
-    if free := _releasable(group, content, cluster):
+    if free := _only_protected_for(group, cluster):
         return ReleaseClaims(free)
     doubtful = content is None and group.selector is not None and group.bound_name is None
     return Release(mine, missing=group.made_name if doubtful else None)
 
 
-def _releasable(group: VolumeGroupSnapshot, content: GroupContent | None, cluster: Cluster) -> tuple[str, ...]:
-    """The claims that only this group still protects."""
-    claims = cluster.storage.claims_in(group.namespace)
-    if content is not None:
-        handles = set(content.volumes)
-        claims = tuple(claim for claim in claims if _has_volume(claim.spec.volume_name, handles, cluster))
-    elif group.selector is None:
+def _only_protected_for(group: VolumeGroupSnapshot, cluster: Cluster) -> tuple[str, ...]:
+    """The claims that nobody but this group still protects. Which ones it has selected may have changed meanwhile."""
+    if group.selector is None:
         return ()
+    claims = cluster.storage.claims_in(group.namespace)
     return tuple(sorted(claim.key for claim in claims if releasable(claim.key, cluster, besides=group)))
-
-
-def _has_volume(name: str | None, handles: set[str], cluster: Cluster) -> bool:
-    volume = cluster.storage.volume(name or "")
-    return volume is not None and volume.spec.csi is not None and volume.spec.csi.volume_handle in handles
 
 
 def _restored_by(own_members: tuple[VolumeSnapshot, ...], cluster: Cluster) -> Blocked | None:

@@ -78,7 +78,7 @@ def prepare(request: UserSnapshot, action: Prepare) -> JsonPatch:
 
 
 def bind_content(content: AnyContent, action: BindContent) -> JsonPatch:
-    """Which request a content is for, if it is still for nobody in particular; and the class to use."""
+    """Which request a content is for, if it is still for nobody in particular; the class to use, and our finalizer."""
     patch = [
         _same_object(content.metadata),
         # Whether nobody is named by an empty uid or by none cannot be told apart here, so nothing may have changed.
@@ -87,6 +87,8 @@ def bind_content(content: AnyContent, action: BindContent) -> JsonPatch:
     ]
     if action.class_name is not None:
         patch.append(_change(f"/spec/{content.keys.class_name}", action.class_name))
+    if not content.protected and not content.deleting:
+        patch.append(_change("/metadata/finalizers", [*content.metadata.finalizers, content.keys.finalizer]))
     return patch
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from snapshotter import names
 from snapshotter.model.content import Content, SnapshotClass
+from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
-from snapshotter.plan.binding import Missing, find, own_content
-from snapshotter.plan.bodies import content_body
+from snapshotter.plan.binding import Missing, find, leaving_unbound, own_content, points_to
+from snapshotter.plan.bodies import content_body, member_content_of
 from snapshotter.plan.claims import Source, releasable, source
 from snapshotter.plan.classes import default_class, named_class
 from snapshotter.plan.cluster import Cluster
@@ -62,8 +63,7 @@ def next_action(snapshot: VolumeSnapshot, cluster: Cluster, terms: Terms) -> Act
         )
     name = _expected_name(snapshot, cluster)
     if name is None:
-        # The group has made this member, and makes its content next.
-        return Wait()
+        return _member_without_content(snapshot)
     if not name:
         return Refuse(None, "spec.source.volumeSnapshotContentName is empty")
     match find(snapshot, name, cluster.singles.content, SINGLE_REASONS):
@@ -79,13 +79,29 @@ def _expected_name(snapshot: VolumeSnapshot, cluster: Cluster) -> str | None:
     """The content that the snapshot should have; None for a member of a group that has none yet."""
     if snapshot.imported_name is not None:
         return snapshot.imported_name
-    if snapshot.group is None:
+    if not _is_member(snapshot):
         return snapshot.made_name
     return snapshot.bound_name or next((found.name for found in cluster.singles.contents_for(snapshot.uid)), None)
 
 
+def _is_member(snapshot: VolumeSnapshot) -> bool:
+    """Whether a group has made it, also when its owners were taken away, as by a deletion that leaves orphans."""
+    return snapshot.group is not None or names.IN_GROUP_FINALIZER in snapshot.metadata.finalizers
+
+
+def _member_without_content(snapshot: VolumeSnapshot) -> Action:
+    if snapshot.group is not None:
+        # The group has made this member, and makes its content next.
+        return Wait()
+    return Refuse(
+        SINGLE_REASONS.content_missing,
+        "it was made as a member of a VolumeGroupSnapshot, but none is named as its owner any more, "
+        "and no VolumeSnapshotContent is for it",
+    )
+
+
 def _without_content(snapshot: VolumeSnapshot, name: str, cluster: Cluster, terms: Terms) -> Action:
-    if was_told(snapshot) or snapshot.group is not None:
+    if was_told(snapshot) or _is_member(snapshot):
         # What users rely on is not cut a second time: another moment's data would bear the old one's date.
         return Refuse(
             SINGLE_REASONS.content_missing,
@@ -159,10 +175,13 @@ def _new_content(
 
 
 def _with_content(snapshot: VolumeSnapshot, content: Content, cluster: Cluster) -> Action:
-    if snapshot.imported_name is not None and _to_be_bound(snapshot, content):
-        return BindContent(content.name, snapshot.uid, snapshot.class_name)
+    if (refusal := leaving_unbound(content, SINGLE_REASONS)) is not None:
+        return refusal
+    # The finalizers come first: a snapshot that is deleted now must not leave a content behind that is bound to it.
     if missing := lacking(snapshot, _finalizers(content.spec.deletion_policy)):
         return Prepare(missing)
+    if snapshot.imported_name is not None and _to_be_bound(snapshot, content):
+        return BindContent(content.name, snapshot.uid, snapshot.class_name)
     if _is_another_cut(snapshot, content):
         return Refuse(
             SINGLE_REASONS.content_missing,
@@ -174,7 +193,7 @@ def _with_content(snapshot: VolumeSnapshot, content: Content, cluster: Cluster) 
         return Wait()
     if (report := snapshot_report(snapshot, content, _group_name(snapshot, content, cluster))) is not None:
         return report
-    if (owner := _missing_owner(snapshot, cluster)) is not None:
+    if (owner := _missing_owner(snapshot, content, cluster)) is not None:
         return AddOwner(owner)
     if snapshot.claim_key is not None and releasable(snapshot.claim_key, cluster):
         return ReleaseClaims((snapshot.claim_key,))
@@ -209,13 +228,26 @@ def _group_name(snapshot: VolumeSnapshot, content: Content, cluster: Cluster) ->
     return next((group.ref.name for group in groups if group.ref.namespace == snapshot.namespace), None)
 
 
-def _missing_owner(snapshot: VolumeSnapshot, cluster: Cluster) -> str | None:
+def _missing_owner(snapshot: VolumeSnapshot, content: Content, cluster: Cluster) -> str | None:
     """The key of the group that a ready snapshot tells of, and does not yet name as its owner."""
-    name = snapshot.status.volume_group_snapshot_name
-    if not name or snapshot.group is not None or not snapshot.ready or not cluster.groups.known:
+    if snapshot.group is not None or not snapshot.ready or not cluster.groups.known:
         return None
-    group = cluster.groups.group(f"{snapshot.namespace}/{name}")
+    group = _group_told_of(snapshot, content, cluster)
     return None if group is None or group.deleting else group.key
+
+
+def _group_told_of(snapshot: VolumeSnapshot, content: Content | None, cluster: Cluster) -> VolumeGroupSnapshot | None:
+    """The group that the status names, if it has the group snapshot that the content's snapshot is in.
+
+    Another group may have the name by now.
+    """
+    name = snapshot.status.volume_group_snapshot_name
+    handle = None if content is None else content.status.volume_group_snapshot_handle
+    group = cluster.groups.group(f"{snapshot.namespace}/{name}") if name else None
+    if group is None or content is None or not handle:
+        return None
+    has_it = any(points_to(each, group) for each in cluster.groups.contents_with(content.spec.driver, handle))
+    return group if has_it else None
 
 
 def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
@@ -226,8 +258,12 @@ def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
     content = own_content(snapshot, cluster.singles.content, cluster.singles.contents_for(snapshot.uid))
     if content is not None and (blocked := _restored_by(snapshot, cluster)) is not None:
         return blocked
-    if (waits := _kept_by_group(snapshot, cluster)) is not None:
-        return waits
+    if (waits := _kept_by_group(snapshot, content, cluster)) is not None:
+        # Its group may still wait for it to be ready.
+        report = (
+            None if content is None else snapshot_report(snapshot, content, _group_name(snapshot, content, cluster))
+        )
+        return report or waits
     if content is not None:
         if not content.marked_as_being_deleted:
             return MarkContent(content.name)
@@ -239,7 +275,8 @@ def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
         return ReleaseClaims((snapshot.claim_key,))
     # Before users were told of a content, the answer to its creation may have been lost.
     doubtful = content is None and snapshot.claim_name is not None and snapshot.bound_name is None
-    return Release(mine, missing=snapshot.made_name if doubtful else None)
+    made = member_content_of(snapshot.name) if _is_member(snapshot) else snapshot.made_name
+    return Release(mine, missing=made if doubtful else None)
 
 
 def _restored_by(snapshot: VolumeSnapshot, cluster: Cluster) -> Blocked | None:
@@ -250,13 +287,16 @@ def _restored_by(snapshot: VolumeSnapshot, cluster: Cluster) -> Blocked | None:
     return Blocked(f"it is being restored into PersistentVolumeClaim {listed}")
 
 
-def _kept_by_group(snapshot: VolumeSnapshot, cluster: Cluster) -> Blocked | Wait | None:
+def _kept_by_group(snapshot: VolumeSnapshot, content: Content | None, cluster: Cluster) -> Blocked | Wait | None:
     """A member goes with its group, and never before it."""
     owner = snapshot.group
     name = owner.name if owner is not None else snapshot.status.volume_group_snapshot_name
     if name and cluster.groups.known is None:
         return Wait()
-    group = cluster.groups.group(f"{snapshot.namespace}/{name}") if name else None
+    if owner is None:
+        group = _group_told_of(snapshot, content, cluster)
+    else:
+        group = cluster.groups.group(f"{snapshot.namespace}/{owner.name}")
     if group is None or (owner is not None and owner.uid not in ("", group.uid)):
         return None
     if group.deleting:

@@ -407,6 +407,21 @@ FOLLOWING: dict[str, tuple[VolumeGroupSnapshot, Stores, Action]] = {
         cluster(made_group_content("imported")),
         refused("GroupSnapshotContentMismatch"),
     ),
+    "an import is protected before it is bound": (
+        group_request(imports="imported", finalizers=()),
+        cluster(made_group_content("imported", imported="g", ref_uid=None)),
+        Prepare((GROUP_BOUND,)),
+    ),
+    "an import that is being deleted, and bound to nobody, is not bound any more": (
+        group_request(imports="imported"),
+        cluster(made_group_content("imported", imported="g", ref_uid=None, deleting=True)),
+        refused("GroupSnapshotContentMissing"),
+    ),
+    "a claim that was not selected any more when the group was cut is let go": (
+        group_request(bound=MADE, ready=False),
+        cluster(made_group_content(), DATA, LOG, claim("web", labels={}), *VOLUMES),
+        ReleaseClaims(("shop/web",)),
+    ),
     "an import is bound": (
         group_request(imports="imported", class_name=None),
         cluster(made_group_content("imported", imported="g", ref_uid=None)),
@@ -607,10 +622,20 @@ DELETING: dict[str, tuple[VolumeGroupSnapshot, Stores, Action]] = {
         cluster(DATA, LOG, claim("web", labels={}), *VOLUMES),
         ReleaseClaims(("shop/data", "shop/log", "shop/web")),
     ),
-    "claims of a content that is retained are let go": (
+    "claims of a content that is retained are let go, and those that had its labels once": (
         group_request(deleting=True, bound=MADE),
-        cluster(made_group_content(policy="Retain", being_deleted=True), DATA, claim("web"), *VOLUMES),
-        ReleaseClaims(("shop/data",)),
+        cluster(made_group_content(policy="Retain", being_deleted=True), DATA, claim("web", labels={}), *VOLUMES),
+        ReleaseClaims(("shop/data", "shop/web")),
+    ),
+    "an import has protected no claims": (
+        group_request(imports="imported", deleting=True),
+        cluster(DATA, *VOLUMES),
+        Release((GROUP_BOUND,)),
+    ),
+    "a restore from a group that is gone is not waited for": (
+        GONE,
+        cluster(*MEMBERS, claim("restored", phase="Pending", volume="", restores=member_name(GROUP_UID, "vol-data"))),
+        DeleteMembers(MEMBER_KEYS),
     ),
 }
 

@@ -121,6 +121,23 @@ def test_a_content_that_another_has_taken_meanwhile_is_not_bound_again() -> None
         json_patched(given, bind_content(known, BindContent("imported", UID)))
 
 
+@pytest.mark.parametrize(
+    ("deleting", "finalizers", "written"),
+    [
+        (False, (), [names.CONTENT_FINALIZER]),
+        (False, (THEIRS,), [THEIRS, names.CONTENT_FINALIZER]),
+        (False, (THEIRS, names.CONTENT_FINALIZER), [THEIRS, names.CONTENT_FINALIZER]),
+        (True, (THEIRS,), [THEIRS]),
+    ],
+    ids=["it has none", "it has others'", "it has ours", "it takes no more"],
+)
+def test_a_content_that_is_bound_is_protected(deleting: bool, finalizers: tuple[str, ...], written: list[str]) -> None:
+    known = made_content("imported", imported="snap-1", ref_uid=None, finalizers=finalizers, deleting=deleting)
+    given = content_held(None)
+    given["metadata"]["finalizers"] = list(finalizers)
+    assert json_patched(given, bind_content(known, BindContent("imported", UID)))["metadata"]["finalizers"] == written
+
+
 def test_a_class_is_written_into_a_content_that_is_bound() -> None:
     known = made_content("imported", imported="snap-1", class_name=None)
     written = json_patched(content_held(UID), bind_content(known, BindContent("imported", UID, "class-1")))

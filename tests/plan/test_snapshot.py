@@ -347,6 +347,11 @@ MEMBER_CONTENT = made_content(
     group_handle="g",
 )
 
+IMPORTED_MEMBER = request(imports="imported", bound="imported", created=CREATED_AT, ready=True, group_name="group")
+IMPORTED_IN_GROUP = made_content(
+    "imported", imported="snap-1", handle="snap-1", created_ns=CREATED_AT_NS, ready=True, group_handle="g"
+)
+
 FOLLOWING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
     "a new content is named in the status (cases 1, 53)": (
         request(),
@@ -611,33 +616,67 @@ FOLLOWING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         ),
         Settle(),
     ),
+    "an import is protected before it is bound": (
+        request(imports="imported", finalizers=()),
+        cluster(made_content("imported", imported="snap-1", ref_uid=None)),
+        Prepare(BOTH),
+    ),
+    "an import that is being deleted, and bound to nobody, is not bound any more": (
+        request(imports="imported"),
+        cluster(made_content("imported", imported="snap-1", ref_uid=None, deleting=True)),
+        refused("SnapshotContentMissing"),
+    ),
+    "a member whose owner was taken away follows its content": (
+        request(
+            finalizers=(*BOTH, IN_GROUP), bound="snapcontent-hash", created=CREATED_AT, ready=True, class_name=None
+        ),
+        cluster(MEMBER_CONTENT, CLASS, *UNPROTECTED),
+        Settle(),
+    ),
+    "a member whose owner was taken away is not cut by itself": (
+        request(finalizers=(IN_GROUP,)),
+        cluster(*FRESH),
+        refused("SnapshotContentMissing"),
+    ),
     "an imported member names its group as its owner (case 155)": (
-        request(imports="imported", bound="imported", created=CREATED_AT, ready=True, group_name="group"),
-        cluster(IMPORTED, group_request()),
+        IMPORTED_MEMBER,
+        cluster(IMPORTED_IN_GROUP, group_request(), made_group_content(handle="g")),
         AddOwner("shop/group"),
+    ),
+    "another group that has got the name is not named": (
+        IMPORTED_MEMBER,
+        cluster(IMPORTED_IN_GROUP, group_request(uid="another"), made_group_content(handle="g")),
+        Settle(),
+    ),
+    "a group that has another group snapshot by now is not named": (
+        IMPORTED_MEMBER,
+        cluster(IMPORTED_IN_GROUP, group_request(), made_group_content(handle="another")),
+        Settle(),
     ),
     "it does so once (case 155)": (
         request(
             imports="imported", bound="imported", created=CREATED_AT, ready=True, group_name="group", owners=(owner(),)
         ),
-        cluster(IMPORTED, group_request()),
+        cluster(IMPORTED_IN_GROUP, group_request(), made_group_content(handle="g")),
         Settle(),
     ),
     "it does so when it is ready (case 155)": (
         request(imports="imported", bound="imported", created=CREATED_AT, ready=False, group_name="group"),
         cluster(
-            made_content("imported", imported="snap-1", handle="snap-1", created_ns=CREATED_AT_NS), group_request()
+            made_content("imported", imported="snap-1", handle="snap-1", created_ns=CREATED_AT_NS, group_handle="g"),
+            group_request(),
+            made_group_content(handle="g"),
         ),
         Wait(),
     ),
     "a group that is not there (yet) is not named": (
         request(imports="imported", bound="imported", created=CREATED_AT, ready=True, group_name="group"),
-        cluster(IMPORTED),
+        cluster(IMPORTED_IN_GROUP, made_group_content(handle="g")),
         Settle(),
     ),
     "a group that is going is not named": (
         request(imports="imported", bound="imported", created=CREATED_AT, ready=True, group_name="group"),
-        cluster(IMPORTED, group_request(deleting=True)),
+        cluster(IMPORTED_IN_GROUP, group_request(deleting=True), made_group_content(handle="g")),
         Settle(),
     ),
 }
@@ -661,6 +700,9 @@ GONE_MEMBER = request(
     finalizers=(*BOTH, IN_GROUP),
     group_name="group",
     class_name=None,
+)
+GONE_IMPORTED_MEMBER = request(
+    imports="imported", bound="imported", deleting=True, ready=True, created=CREATED_AT, group_name="group"
 )
 
 DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
@@ -831,10 +873,38 @@ DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(MEMBER_CONTENT, group_request(uid="another")),
         MarkContent("snapcontent-hash"),
     ),
-    "an imported member stays as long as its group": (
-        request(imports="imported", bound="imported", deleting=True, group_name="group"),
-        cluster(IMPORTED, group_request()),
+    "an imported member stays as long as its group (W24)": (
+        GONE_IMPORTED_MEMBER,
+        cluster(IMPORTED_IN_GROUP, group_request(), made_group_content(handle="g")),
         Blocked('it is a member of VolumeGroupSnapshot "shop/group", and goes with it'),
+    ),
+    "an imported member is not held by another group that has got the name (W18)": (
+        GONE_IMPORTED_MEMBER,
+        cluster(IMPORTED_IN_GROUP, group_request(uid="another"), made_group_content(ref_uid="another", handle="new")),
+        MarkContent("imported"),
+    ),
+    "an imported member whose content is gone has nothing to wait for": (
+        GONE_IMPORTED_MEMBER,
+        cluster(group_request(), made_group_content(handle="g")),
+        Release(BOTH),
+    ),
+    "a member that is held tells on, since its group waits for it to be ready": (
+        request(
+            deleting=True,
+            owners=(owner(),),
+            bound="snapcontent-hash",
+            created=CREATED_AT,
+            ready=False,
+            finalizers=(*BOTH, IN_GROUP),
+            group_name="group",
+        ),
+        cluster(MEMBER_CONTENT, group_request()),
+        Report({"readyToUse": True}, EVENTS[1:]),
+    ),
+    "a member of which nobody has told is looked for under its own name": (
+        request("snapshot-hash", deleting=True, owners=(owner(),), finalizers=(*BOTH, IN_GROUP)),
+        cluster(),
+        Release((*BOTH, IN_GROUP), missing="snapcontent-hash"),
     ),
     "a member waits until it is known whether there are groups": (
         GONE_MEMBER,
