@@ -63,16 +63,20 @@ class Groups(Generic[P]):
     async def run(self) -> None:
         """Follow what is served, until closed and what is in hand is finished."""
         version: str | None = None
+        running: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as tasks:
             while not self._closed.is_set():
                 served = await self._version(version)
-                if served != version:
+                if served != version and running is not None:
                     self._stop()
-                    version = served
-                    if version is not None:
-                        log.info("group snapshots are served", version=version)
-                        self._part = self._make_part(version)
-                        tasks.create_task(self._part.run(), name=f"groups {version}")
+                    # It finishes what it has in hand: two of them would work at the same group.
+                    await asyncio.wait([running])
+                    version, running = None, None
+                    continue
+                if served is not None and running is None and not self._closed.is_set():
+                    log.info("group snapshots are served", version=served)
+                    version, self._part = served, self._make_part(served)
+                    running = tasks.create_task(self._part.run(), name=f"groups {version}")
                 if version is None and not self._in_doubt:
                     self._absent()
                 await self._pause()

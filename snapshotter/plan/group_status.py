@@ -47,7 +47,8 @@ def _members(content: GroupContent, group: GroupSnapshot, now: datetime) -> tupl
     A cut names volumes, so a member is known by its volume there; an import names snapshots.
     """
     cut = bool(content.volumes)
-    listed = content.status.volume_snapshot_info_list
+    # Without a handle the list is what was left of a group that is deleted.
+    listed = () if content.handle is None else content.status.volume_snapshot_info_list
     known = {info.volume_handle if cut else info.snapshot_handle: info for info in listed}
     order = {name: place for place, name in enumerate(content.volumes or content.imported_members)}
     # All members are of one instant: that of the group, where the driver gives them none.

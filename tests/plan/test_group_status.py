@@ -151,6 +151,11 @@ RECORDED: dict[str, tuple[GroupContent, GroupSnapshot, StatusPatch | None]] = {
         group_snapshot(),
         {"volumeGroupSnapshotHandle": "group-1"},
     ),
+    "what is left of a group that is deleted says nothing of another one": (
+        group_content(members=(msgspec.structs.replace(member_info(1), snapshot_handle="old-1"),)),
+        group_snapshot(),
+        FIRST,
+    ),
     "a success ends an error, ready or not": (
         group_content(handle="group-1", ready=False, created_at=CREATED_AT, members=UNREADY, error="no"),
         group_snapshot(ready=False),

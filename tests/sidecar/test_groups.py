@@ -472,7 +472,10 @@ async def test_promise_1_a_cut_in_progress_while_the_version_changes_is_neither_
         for definition in DEFINED:
             path = f"{DEFINITIONS}/{definition['metadata']['name']}"
             await world.request("PATCH", path, {"spec": {"versions": definition["spec"]["versions"]}}, MERGE)
-        await world.until(lambda: any(request.startswith("WATCH") for request in world.sidecar_requests()))
+        # The new version is listed on trial; then the work in hand is waited for.
+        await world.until(lambda: "LIST " in world.sidecar_requests())
+        await asyncio.sleep(0.1)
+        assert world.calls(GROUP.create) == 1
         world.driver.faults.lift(hold)
         await world.until(lambda: world.settled("one"))
         assert list(world.driver.groups) == [world.handle("one")]
