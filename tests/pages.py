@@ -5,7 +5,7 @@ A test is named by its file below `tests` and its name, as in `plan/test_content
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,10 +104,11 @@ def _defined(body: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
                     yield target.id, node
 
 
-def _read(place: str, function: Function, defined: dict[str, ast.AST]) -> Test:
-    tables = (defined[name] for node in function.decorator_list for name in _names(node) if name in defined)
-    texts = (text for node in (*function.decorator_list, *tables) for text in _texts(node))
-    says = (place, ast.get_docstring(function) or "", *texts)
+def _read(place: str, function: Function, defined: Mapping[str, ast.AST]) -> Test:
+    tables = {name: node for name, node in defined.items() if isinstance(node, ast.Assign | ast.AnnAssign)}
+    used = _used({name for node in function.decorator_list for name in _names(node)}, tables)
+    nodes = (*function.decorator_list, *(tables[name] for name in used if name in tables))
+    says = (place, ast.get_docstring(function) or "", *(text for node in nodes for text in _texts(node)))
     return Test(place, "\n".join(says), _knows_both_kinds(function, defined))
 
 
@@ -118,14 +119,19 @@ def _texts(node: ast.AST) -> Iterator[str]:
             yield found.value
 
 
-def _knows_both_kinds(function: Function, defined: dict[str, ast.AST]) -> bool:
+def _knows_both_kinds(function: Function, defined: Mapping[str, ast.AST]) -> bool:
     """Whether it names both kinds, or uses something of its module that does."""
-    known: set[str] = set()
-    new = set(_names(function))
-    while new:
-        known |= new
-        new = {name for used in new if used in defined for name in _names(defined[used])} - known
+    known = _used(set(_names(function)), defined)
     return not known.isdisjoint(BOTH_KINDS) or known >= {"SINGLE", "GROUP"}
+
+
+def _used(names: set[str], defined: Mapping[str, ast.AST]) -> set[str]:
+    """These names, and those that stand in what they are defined by."""
+    known: set[str] = set()
+    while names:
+        known |= names
+        names = {inner for name in names if name in defined for inner in _names(defined[name])} - known
+    return known
 
 
 def _names(node: ast.AST) -> Iterator[str]:

@@ -51,6 +51,17 @@ async def test_no_answer_is_an_error_that_may_pass(server: ApiServer, connected:
     assert raised.value.transient
 
 
+async def test_a_request_without_an_answer_is_given_up(
+    server: ApiServer, connected: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.kube.connection.REQUEST_TIMEOUT", 0.2)
+    server.faults.set(Fault(match=NAMESPACE, hold="before"))
+    async with connected() as connection:
+        with pytest.raises(errors.Unreachable) as raised:
+            await connection.request("GET", NAMESPACE)
+    assert raised.value.transient
+
+
 async def test_nobody_there_is_an_error_that_may_pass(tmp_path: Path, metrics: Metrics, unused_tcp_port: int) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(kubeconfig_for(f"http://127.0.0.1:{unused_tcp_port}"))

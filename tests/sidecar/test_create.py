@@ -14,6 +14,7 @@ INTRODUCTION = ["GetPluginInfo", "Probe", "ControllerGetCapabilities", "GroupCon
 
 @each_kind
 async def test_promise_3_a_content_costs_one_call_and_three_requests_and_no_read(world: World) -> None:
+    """Cases 1 and 77."""
     async with world.sidecar():
         await world.make_content("one")
         await world.until(lambda: world.settled("one"))
@@ -38,7 +39,7 @@ async def test_the_status_tells_what_the_driver_made(world: World) -> None:
 
 @each_kind
 async def test_promise_4_waiting_for_readiness_costs_no_request(tmp_path: Path, kind: Kind) -> None:
-    """Case 21."""
+    """Cases 2, 3, 4, 21 and 78."""
     async with make_world(tmp_path, kind, ready_after_seconds=1.2) as world, world.sidecar():
         await world.make_class()
         await world.make_content("one")
@@ -64,6 +65,7 @@ async def test_promise_4_a_failing_driver_is_called_by_the_backoff_alone(world: 
 @each_kind
 @pytest.mark.parametrize("length", [pytest.param(-1, id="the uid as it is"), pytest.param(8, id="a part of it")])
 async def test_the_name_is_made_of_prefix_and_uid(world: World, length: int) -> None:
+    """Cases 1 and 80."""
     settings = {
         "snapshots": SnapshotSettings(name_prefix="cut", name_uuid_length=length),
         "groups": GroupSettings(name_prefix="group-cut", name_uuid_length=length),
@@ -79,6 +81,7 @@ async def test_the_name_is_made_of_prefix_and_uid(world: World, length: int) -> 
 
 @each_kind
 async def test_the_driver_gets_the_class_parameters_the_secret_and_the_extra_metadata(world: World) -> None:
+    """Cases 1, 6, 77 and 82."""
     await world.make_secret("login", user="admin")
     await world.make_class("rich", {"color": "blue", world.kind.secret_parameter: "login"})
     async with world.sidecar(snapshots=SnapshotSettings(extra_create_metadata=True)):
@@ -100,6 +103,7 @@ async def test_the_driver_gets_the_class_parameters_the_secret_and_the_extra_met
 
 @each_kind
 async def test_contents_of_other_drivers_are_left_alone(world: World) -> None:
+    """Case 74."""
     async with world.sidecar():
         await world.make_content("foreign", driver="other.example.com")
         foreign = world.content("foreign")
@@ -120,6 +124,7 @@ async def test_a_content_whose_protection_is_missing_gets_it_with_the_mark(world
 
 
 async def test_promise_9_a_driver_that_gives_no_time_and_no_size_gives_now_and_nothing(tmp_path: Path) -> None:
+    """Cases 14 and 15."""
     async with make_world(tmp_path, omit_creation_time=True, omit_size=True) as world, world.sidecar():
         await world.make_class()
         await world.make_content("one")
@@ -138,6 +143,7 @@ def size(world: World, name: str) -> int | None:
 
 @each_kind
 async def test_promise_9_the_size_follows_the_driver_until_ready_and_then_stays(world: World) -> None:
+    """Case 99 for groups."""
     path = "snapshot" if world.kind is SINGLE else "group_snapshot.snapshots.0"
 
     def answer(size_bytes: int, **more: object) -> int:
@@ -181,6 +187,7 @@ NONSENSE: dict[str, tuple[dict[str, object], str]] = {
 async def test_a_nonsensical_answer_is_an_error_and_loses_nothing(
     world: World, answer: dict[str, object], text: str
 ) -> None:
+    """Case 26."""
     fault = world.driver.faults.set(Fault(match=world.kind.create, answer=answer))
     async with world.sidecar():
         await world.make_content("one")
@@ -194,6 +201,7 @@ async def test_a_nonsensical_answer_is_an_error_and_loses_nothing(
 
 
 async def test_another_handle_for_the_same_snapshot_is_not_taken(world: World) -> None:
+    """Case 5."""
     world.driver.faults.set(
         Fault(match=world.kind.create, times=1, answer={world.kind.answer: {"ready_to_use": False}})
     )
@@ -206,6 +214,7 @@ async def test_another_handle_for_the_same_snapshot_is_not_taken(world: World) -
 
 @each_kind
 async def test_promise_5_a_class_that_comes_later_is_noticed_at_once(world: World) -> None:
+    """Cases 10, 75 and 81."""
     slow = world.settings().work
     async with world.sidecar(work=type(slow)(retry_start=60.0, retry_max=60.0)):
         await world.make_content("one", class_name="later")

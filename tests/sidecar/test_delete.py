@@ -18,6 +18,7 @@ async def ready(world: World, name: str = "one", **content: object) -> str:
 
 @each_kind
 async def test_a_snapshot_goes_with_its_content(world: World) -> None:
+    """Cases 37 and 92."""
     async with world.sidecar():
         handle = await ready(world)
         before = len(world.sidecar_requests())
@@ -31,6 +32,7 @@ async def test_a_snapshot_goes_with_its_content(world: World) -> None:
 
 @each_kind
 async def test_promise_2_a_retained_snapshot_outlives_its_content(world: World) -> None:
+    """Cases 38 and 91."""
     async with world.sidecar():
         handle = await ready(world, policy="Retain")
         await world.delete_content("one")
@@ -41,6 +43,7 @@ async def test_promise_2_a_retained_snapshot_outlives_its_content(world: World) 
 
 @each_kind
 async def test_promise_2_and_7_without_the_mark_nothing_is_deleted_and_the_blocker_is_named(world: World) -> None:
+    """Cases 36 and 90."""
     async with world.sidecar():
         handle = await ready(world)
         await world.delete_content("one", marked=False)
@@ -55,6 +58,7 @@ async def test_promise_2_and_7_without_the_mark_nothing_is_deleted_and_the_block
 
 
 async def test_promise_2_a_member_of_a_group_is_released_and_not_deleted(world: World) -> None:
+    """Case 43."""
     async with world.sidecar():
         handle = await ready(world)
         await world.patch("one", {"status": {"volumeGroupSnapshotHandle": "group-1"}}, status=True)
@@ -66,6 +70,7 @@ async def test_promise_2_a_member_of_a_group_is_released_and_not_deleted(world: 
 
 @each_kind
 async def test_promise_2_an_import_that_nobody_bound_leaves_the_storage_alone(world: World) -> None:
+    """Cases 36, 39 and 90."""
     async with world.sidecar():
         handle = await ready(world, policy="Retain")
         await ready(world, "import", snapshot=handle, uid="")
@@ -76,6 +81,7 @@ async def test_promise_2_an_import_that_nobody_bound_leaves_the_storage_alone(wo
 
 @each_kind
 async def test_promise_8_other_finalizers_stay_and_the_status_is_cleared(world: World) -> None:
+    """Cases 47 and 48."""
     async with world.sidecar():
         await ready(world, finalizers=("example.com/a", world.kind.finalizer, "example.com/b"))
         await world.delete_content("one")
@@ -88,6 +94,7 @@ async def test_promise_8_other_finalizers_stay_and_the_status_is_cleared(world: 
 @each_kind
 @pytest.mark.parametrize("code", ["INTERNAL", "FAILED_PRECONDITION", "UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED"])
 async def test_promise_7_a_failed_delete_says_so_until_it_works(world: World, code: str) -> None:
+    """Cases 42 and 94."""
     async with world.sidecar():
         handle = await ready(world)
         fault = world.driver.faults.set(Fault(match=world.kind.delete, error=code, message="it is in use"))
@@ -117,6 +124,7 @@ async def test_a_driver_that_does_not_find_what_is_to_be_deleted_has_deleted_it(
 
 @each_kind
 async def test_promise_1_a_cut_without_an_answer_holds_the_deletion_back(world: World) -> None:
+    """Case 30."""
     fault = world.driver.faults.set(
         Fault(match=world.kind.create, error="DEADLINE_EXCEEDED", error_when="after", message="too slow")
     )
@@ -133,6 +141,7 @@ async def test_promise_1_a_cut_without_an_answer_holds_the_deletion_back(world: 
 
 @each_kind
 async def test_promise_1_a_final_refusal_ends_the_wait(world: World) -> None:
+    """Case 31."""
     waiting = world.driver.faults.set(Fault(match=world.kind.create, error="ABORTED", message="busy"))
     async with world.sidecar():
         await world.make_content("one")
@@ -219,6 +228,19 @@ async def test_case_46_a_status_that_cannot_be_cleared_does_not_repeat_the_call(
             Fault(match=f"PATCH {world.kind.path}/one/status", times=2, error=500, message="not now")
         )
         await world.delete_content("one")
+        await world.until(lambda: world.content("one") is None)
+    assert world.calls(world.kind.delete, handle) == 1
+    assert not world.warnings("one")
+
+
+@each_kind
+async def test_cases_46_and_95_a_finalizer_that_cannot_be_dropped_does_not_repeat_the_call(world: World) -> None:
+    async with world.sidecar():
+        handle = await ready(world)
+        await world.until(lambda: world.settled("one"))
+        await world.annotate("one", **{world.kind.being_deleted: "yes"})
+        world.server.faults.set(Fault(match=f"^PATCH {world.kind.path}/one$", times=2, error=500, message="not now"))
+        await world.request("DELETE", f"{world.kind.path}/one")
         await world.until(lambda: world.content("one") is None)
     assert world.calls(world.kind.delete, handle) == 1
     assert not world.warnings("one")

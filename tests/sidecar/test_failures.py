@@ -19,6 +19,7 @@ OPEN = sorted(status.name for status, code in CODES.items() if code in OUTCOME_U
 @each_kind
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_case_27_a_refusal_is_told_at_once_and_leaves_no_mark(world: World, code: str) -> None:
+    """Case 29, and case 79 for groups."""
     fault = world.driver.faults.set(Fault(match=world.kind.create, error=code, message="cannot\n  do {n}"))
     async with world.sidecar():
         await world.make_content("one")
@@ -39,6 +40,7 @@ async def test_case_27_a_refusal_is_told_at_once_and_leaves_no_mark(world: World
 @each_kind
 @pytest.mark.parametrize("code", OPEN)
 async def test_case_28_an_open_outcome_keeps_the_mark_and_is_told_when_it_comes_twice(world: World, code: str) -> None:
+    """Case 29, and case 79 for groups."""
     hold = world.hold(world.kind.create, skip=1)
     world.driver.faults.lift(hold)
     fault = world.driver.faults.set(Fault(match=world.kind.create, error=code, message="perhaps"))
@@ -155,6 +157,7 @@ async def test_case_23_when_the_mark_cannot_be_removed_the_status_stays_and_only
 
 @each_kind
 async def test_case_16_a_mark_that_was_left_behind_is_removed_with_one_write(world: World) -> None:
+    """Case 89 for groups."""
     async with world.sidecar():
         await world.make_content("one")
         await world.until(lambda: world.settled("one"))
@@ -163,6 +166,15 @@ async def test_case_16_a_mark_that_was_left_behind_is_removed_with_one_write(wor
         await world.until(lambda: world.kind.being_created not in world.annotations("one"))
     assert world.sidecar_requests()[before:] == ["PATCH /one"]
     assert len(world.driver.calls) == calls
+
+
+@each_kind
+async def test_cases_28_and_88_a_mark_that_is_there_already_is_not_written_again(world: World) -> None:
+    await world.make_content("one", annotations={world.kind.being_created: "yes"})
+    async with world.sidecar():
+        await world.until(lambda: world.settled("one"))
+    assert [request for request in world.sidecar_requests() if "/one" in request] == ["PATCH /one/status", "PATCH /one"]
+    assert world.calls(world.kind.create) == 1
 
 
 @each_kind
@@ -188,6 +200,7 @@ async def test_case_22_an_error_is_gone_with_an_answer_that_is_not_ready_yet(wor
 
 @each_kind
 async def test_a_call_that_takes_too_long_is_repeated_with_the_same_name(world: World) -> None:
+    """Case 28."""
     hold = world.hold(world.kind.create, times=1)
     async with world.sidecar(driver=type(world.settings().driver)(str(world.driver.socket), 0.3)):
         await world.make_content("one")

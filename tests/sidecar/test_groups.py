@@ -238,6 +238,7 @@ async def test_case_97_an_imported_group_that_is_not_there_is_an_error(world: Wo
 async def test_promise_2_members_are_looked_up_never_created_and_never_deleted_singly(
     world: World, singles: World
 ) -> None:
+    """Cases 19 and 43."""
     async with world.sidecar():
         await world.make_content("group")
         await world.until(lambda: world.settled("group"))

@@ -19,6 +19,7 @@ ABILITIES = {
 async def test_an_imported_snapshot_is_looked_up_until_it_is_ready(
     tmp_path: Path, abilities: dict[str, Any], method: str
 ) -> None:
+    """Cases 50 and 56."""
     async with make_world(tmp_path, ready_after_seconds=1.0, **abilities) as world, world.sidecar():
         await world.make_class()
         await world.make_content("cut")
@@ -71,6 +72,8 @@ async def test_cases_53_and_97_a_look_up_that_fails_is_told_and_leaves_the_mark_
         await world.until(lambda: world.ready("import"))
         assert world.error("import") is None
     assert world.calls(world.kind.create) == 1
+    # What the driver can do is known from the start, however often something is looked up.
+    assert world.calls("GetPluginInfo") == world.calls("ControllerGetCapabilities") == 1
 
 
 async def test_case_57_an_entry_about_another_snapshot_is_not_used(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from snapshotter.testing.driver import CallLog
 from snapshotter.testing.faults import Fault
-from tests.world import World, each_kind
+from tests.world import DEFINITIONS, World, each_kind
 
 
 @each_kind
@@ -202,6 +202,28 @@ async def test_promise_11_crds_that_cannot_select_any_more_are_lived_with(world:
         world.server.cut_watches()
         await world.make_content("after")
         await world.until(lambda: world.ready("after"))
+
+
+async def test_without_the_definitions_of_snapshots_it_says_what_it_waits_for_and_begins_when_they_come(
+    world: World,
+) -> None:
+    definitions = [
+        await world.request("GET", path)
+        for path in (world.kind.definition, world.kind.definition.replace("contents.", "classes."))
+    ]
+    for definition in definitions:
+        await world.request("DELETE", f"{DEFINITIONS}/{definition['metadata']['name']}")
+    async with world.sidecar() as sidecar:
+        await world.until(lambda: sidecar.health.ready() and "start" not in str(sidecar.health.ready()))
+        assert f"{world.kind.plural} have not been listed yet" in sidecar.health.ready()
+        for definition in definitions:
+            metadata = {"name": definition["metadata"]["name"], "annotations": definition["metadata"]["annotations"]}
+            made = {"apiVersion": definition["apiVersion"], "kind": definition["kind"], "spec": definition["spec"]}
+            await world.request("POST", DEFINITIONS, made | {"metadata": metadata})
+        await world.make_class()
+        await world.make_content("one")
+        await world.until(lambda: world.ready("one"))
+        assert not sidecar.health.ready()
 
 
 @each_kind

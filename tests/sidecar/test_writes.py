@@ -11,6 +11,7 @@ WRITES_EACH = 10
 
 @each_kind
 async def test_promise_8_a_thousand_interleavings_with_a_second_writer_lose_nothing(world: World) -> None:
+    """Case 24."""
     chance = random.Random(8)  # noqa: S311
     expected: dict[str, set[str]] = {}
 

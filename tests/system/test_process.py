@@ -186,6 +186,7 @@ DRIVERS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("options", "text"), DRIVERS.values(), ids=DRIVERS.keys())
 async def test_a_driver_that_cannot_be_used_ends_it(tmp_path: Path, options: dict[str, Any], text: str) -> None:
+    """Case 103."""
     async with make_world(tmp_path, **options) as world:
         returned, _, err = await run(*arguments(world))
     assert returned == 1
