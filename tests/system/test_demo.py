@@ -20,8 +20,8 @@ import pytest
 
 COMMAND = Path(sys.executable).with_name("snapshotter")
 GENEROUS_SECONDS = 60
-UP = re.compile(r"process ids (\d+), (\d+), (\d+), (\d+)")
-"""How the demo tells the processes of the API server, the driver, the sidecar and the webhook."""
+UP = re.compile(r"process ids (\d+), (\d+), (\d+), (\d+), (\d+), (\d+)")
+"""How the demo tells the processes: the API server, the driver, sidecar, controller, provisioner and webhook."""
 
 
 @pytest.fixture

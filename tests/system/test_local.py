@@ -16,13 +16,14 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from snapshotter.names import BEING_DELETED
+from snapshotter.names import BEING_DELETED, CONTENT_FINALIZER
 from snapshotter.testing.admin import Admin
 from snapshotter.testing.client import Json, KubeClient
 from snapshotter.testing.faults import Fault
 
 COMMAND = Path(sys.executable).with_name("snapshotter")
 GENEROUS_SECONDS = 60
+DRIVER = "hostpath.csi.k8s.io"
 LAST_LINE = "  logs  "
 
 NO_KUBECTL = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on the path")
@@ -158,19 +159,33 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def kubectl(local: Local, tmp_path: Path) -> Kubectl:
-    """With the class of the examples applied."""
+    """With the class of the examples applied, and a volume to cut."""
     made = Kubectl(local, tmp_path)
-    await made("apply", "-f", local.directory / "examples" / "class.yaml")
+    await made("apply", "-f", local.directory / "examples" / "snapshotclass-v1.yaml")
+    if "data" not in (await held_by_driver(local))["volumes"]:
+        await make_volume(local, "data")
     return made
 
 
-def example(local: Local, name: str, **source: str) -> Json:
-    """The content of the examples, under another name and with this source."""
-    given: Json = yaml.safe_load((local.directory / "examples" / "content.yaml").read_text())
-    given["metadata"]["name"] = name
-    given["spec"]["source"] = source
-    given["spec"]["volumeSnapshotRef"] |= {"name": name, "uid": f"uid-of-{name}"}
-    return given
+def example(name: str, **source: str) -> Json:
+    """A content with this source, as the controller makes it."""
+    return {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshotContent",
+        "metadata": {"name": name, "finalizers": [CONTENT_FINALIZER]},
+        "spec": {
+            "driver": DRIVER,
+            "deletionPolicy": "Delete",
+            "source": source,
+            "volumeSnapshotClassName": "csi-hostpath-snapclass-v1",
+            "volumeSnapshotRef": {
+                "kind": "VolumeSnapshot",
+                "namespace": "default",
+                "name": name,
+                "uid": f"uid-of-{name}",
+            },
+        },
+    }
 
 
 async def delete(kubectl: Kubectl, name: str) -> None:
@@ -181,9 +196,17 @@ async def delete(kubectl: Kubectl, name: str) -> None:
 
 def driver_address(local: Local) -> str:
     """The driver's admin address, which the instructions use."""
-    told = re.search(r"^  curl (\S+)/_standin/state$", local.said, re.MULTILINE)
+    told = re.search(r"^  curl -s (\S+)/_standin/state$", local.said, re.MULTILINE)
     assert told, local.said
     return told[1]
+
+
+async def make_volume(local: Local, name: str) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{driver_address(local)}/_standin/volumes", json={"name": name, "size": 1 << 20}) as response,
+    ):
+        assert response.status == 200
 
 
 async def held_by_driver(local: Local) -> Json:
@@ -202,42 +225,42 @@ async def test_the_custom_resources_are_there(kubectl: Kubectl) -> None:
 
 @NO_KUBECTL
 @pytest.mark.kubectl
-async def test_the_example_is_applied_watched_until_ready_described_and_deleted(local: Local, kubectl: Kubectl) -> None:
-    told = re.search(r"^  kubectl apply -f (\S+)$", local.said, re.MULTILINE)
-    assert told, local.said
-    assert "volumesnapshotcontent.snapshot.storage.k8s.io/example created\n" in await kubectl("apply", "-f", told[1])
-    async with kubectl.started("get", "volumesnapshotcontents", "-w") as lines:
-        await lines.until("^example +true ")
-    assert "volumesnapshotcontent.snapshot.storage.k8s.io/example unchanged\n" in await kubectl("apply", "-f", told[1])
-
-    described = await kubectl("describe", "volumesnapshotcontent", "example")
-    assert re.search(r"Ready To Use: +true", described)
-    assert re.search(r"Snapshot Handle: +snap-\w+", described)
-    assert re.search(r"Events: +<none>", described)
-
-    hint = re.search(r"^  kubectl (get volumegroupsnapshotcontents .+)$", local.said, re.MULTILINE)
-    assert hint, local.said
-    await kubectl("wait", "vgsc/example", "--for=jsonpath={.status.readyToUse}=true", f"--timeout={GENEROUS_SECONDS}s")
-    group = yaml.safe_load(await kubectl(*hint[1].split()))["status"]
-    members = {member["volumeHandle"]: member for member in group["volumeSnapshotInfoList"]}
-    assert {volume: member["restoreSize"] for volume, member in members.items()} == {"data": 1 << 20, "log": 1 << 20}
-    hint = re.search(r"^  kubectl (get volumegroupsnapshotcontents\.v1beta1\..+)$", local.said, re.MULTILINE)
-    assert hint, local.said
-    old = yaml.safe_load(await kubectl(*hint[1].split()))["status"]
-    assert {pair["volumeHandle"] for pair in old["volumeSnapshotHandlePairList"]} == {"data", "log"}
+async def test_the_instructions_are_a_script_that_works(local: Local, kubectl: Kubectl) -> None:
+    """A claim is cut and restored, two are cut together, and all of it is deleted."""
+    lines = re.findall(r"^  ((?:kubectl|sed|cd|export|ls|curl) .+)$", local.said, re.MULTILINE)
+    deletes = next(number for number, line in enumerate(lines) if "delete" in line)
+    said = await shell(lines[:deletes])
+    assert "volumesnapshot.snapshot.storage.k8s.io/new-snapshot-demo-v1 condition met\n" in said
+    assert "volumegroupsnapshot.groupsnapshot.storage.k8s.io/new-groupsnapshot-demo condition met\n" in said
+    members = re.findall(r"^snapshot-\w+ +new-groupsnapshot-demo +(\S+)$", said, re.MULTILINE)
+    assert sorted(members) == ["hpvc", "hpvc-2"]
+    assert said.count("volumeSnapshotHandlePairList:") == 1
+    await kubectl("wait", "pvc/hpvc-restore", "--for=jsonpath={.status.phase}=Bound", f"--timeout={GENEROUS_SECONDS}s")
     held = await held_by_driver(local)
-    assert list(held["groups"]) == [group["volumeGroupSnapshotHandle"]]
-    assert sorted(snapshot["volume_id"] for snapshot in held["snapshots"].values()) == ["data", "data", "log"]
+    assert (len(held["snapshots"]), len(held["groups"])) == (3, 1)
+    assert len([volume for volume in held["volumes"].values() if volume["from_snapshot"]]) == 1
 
-    hints = re.findall(r"^  kubectl (annotate .+) && kubectl (delete .+)$", local.said, re.MULTILINE)
-    assert len(hints) == 2, local.said
-    for marks, deletes in hints:
-        await kubectl(*marks.split())
-        assert '"example" deleted' in await kubectl(*deletes.split())
-    for kind in ("vsc", "vgsc"):
-        assert "NotFound" in await kubectl("get", kind, "example", code=1)
+    await shell([lines[0], *lines[deletes:]])
     held = await held_by_driver(local)
     assert (held["snapshots"], held["groups"]) == ({}, {})
+    await kubectl("wait", "pv", "--all", "--for=delete", f"--timeout={GENEROUS_SECONDS}s")
+    assert [name for name in (await held_by_driver(local))["volumes"] if name.startswith("vol-")] == []
+
+
+async def shell(lines: list[str]) -> str:
+    """What these commands print; none of them may fail."""
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euo",
+        "pipefail",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(2 * GENEROUS_SECONDS):
+        out, _ = await process.communicate("\n".join(lines).encode())
+    assert process.returncode == 0, out.decode()
+    return out.decode()
 
 
 @NO_KUBECTL
@@ -249,7 +272,7 @@ async def test_a_watch_shows_the_printer_columns_of_each_stage(local: Local, kub
         kubectl.started("get", "volumesnapshotcontents", "-w", "--field-selector=metadata.name=staged") as lines,
     ):
         fault = await driver.set_fault(not_ready)
-        await kubectl("apply", "-f", "-", given=example(local, "staged", volumeHandle="data"))
+        await kubectl("apply", "-f", "-", given=example("staged", volumeHandle="data"))
         not_yet = await lines.until("^staged +false ")
         await driver.lift(fault)
         ready = await lines.until("^staged +true ")
@@ -258,7 +281,7 @@ async def test_a_watch_shows_the_printer_columns_of_each_stage(local: Local, kub
         *("VOLUMESNAPSHOTCLASS", "VOLUMESNAPSHOT", "VOLUMESNAPSHOTNAMESPACE", "AGE"),
     ]
     for line, readiness in ((not_yet, "false"), (ready, "true")):
-        known = ["staged", readiness, "1048576", "Delete", "bytes.csi.example.com", "bytes", "staged", "default"]
+        known = ["staged", readiness, "1048576", "Delete", DRIVER, "csi-hostpath-snapclass-v1", "staged", "default"]
         assert line.split()[:-1] == known
     await delete(kubectl, "staged")
 
@@ -266,7 +289,7 @@ async def test_a_watch_shows_the_printer_columns_of_each_stage(local: Local, kub
 @NO_KUBECTL
 @pytest.mark.kubectl
 async def test_a_failure_is_described_by_status_and_event(local: Local, kubectl: Kubectl) -> None:
-    await kubectl("apply", "-f", "-", given=example(local, "lost", volumeHandle="no-such-volume"))
+    await kubectl("apply", "-f", "-", given=example("lost", volumeHandle="no-such-volume"))
     async with (
         asyncio.timeout(GENEROUS_SECONDS),
         KubeClient(local.address("API server")) as client,
@@ -276,21 +299,19 @@ async def test_a_failure_is_described_by_status_and_event(local: Local, kubectl:
     described = await kubectl("describe", "volumesnapshotcontent", "lost")
     failure = 'CreateSnapshot of volume "no-such-volume" failed: NotFound'
     assert re.search(rf"Status:\n +Error:\n +Message: +{failure}", described)
-    assert re.search(
-        rf"Warning +SnapshotCreationFailed .* csi-snapshotter bytes\.csi\.example\.com +{failure}", described
-    )
+    assert re.search(rf"Warning +SnapshotCreationFailed .* csi-snapshotter {re.escape(DRIVER)} +{failure}", described)
     await delete(kubectl, "lost")
 
 
 @NO_KUBECTL
 @pytest.mark.kubectl
 async def test_what_a_cluster_refuses_is_refused_with_its_words(local: Local, kubectl: Kubectl) -> None:
-    both = example(local, "refused", volumeHandle="data", snapshotHandle="snap")
+    both = example("refused", volumeHandle="data", snapshotHandle="snap")
     assert await kubectl("apply", "-f", "-", given=both, code=1) == (
         'The VolumeSnapshotContent "refused" is invalid: spec.source: Invalid value: '
         "exactly one of volumeHandle and snapshotHandle must be set\n"
     )
-    await kubectl("apply", "-f", "-", given=example(local, "refused", volumeHandle="data"))
+    await kubectl("apply", "-f", "-", given=example("refused", volumeHandle="data"))
     other = '{"spec": {"source": {"volumeHandle": "other"}}}'
     assert await kubectl("patch", "vsc", "refused", "--type=merge", "-p", other, code=1) == (
         'The VolumeSnapshotContent "refused" is invalid: spec.source.volumeHandle: Invalid value: '
@@ -310,14 +331,6 @@ async def test_metrics_are_served_at_the_address_that_is_told(local: Local) -> N
         assert "csi_sidecar_operations_seconds" in await response.text()
 
 
-async def test_a_volume_is_made_as_the_instructions_say(local: Local) -> None:
-    told = re.search(r"^  curl -d '(.+)' (\S+)$", local.said, re.MULTILINE)
-    assert told, local.said
-    async with aiohttp.ClientSession() as http, http.post(told[2], data=told[1]) as response:
-        assert response.status == 200
-    assert set((await held_by_driver(local))["volumes"]) == {"data", "log", "more"}
-
-
 async def test_a_second_one_in_the_directory_is_refused(local: Local) -> None:
     code, said = await refused("--directory", str(local.directory))
     assert (code, said) == (1, f"snapshotter: another playground runs in {local.directory}\n")
@@ -326,8 +339,9 @@ async def test_a_second_one_in_the_directory_is_refused(local: Local) -> None:
 async def test_the_storage_is_as_it_was_when_it_is_started_again(tmp_path: Path) -> None:
     directory = tmp_path / "local"
     async with running(directory) as first:
+        await make_volume(first, "data")
         held = await held_by_driver(first)
-        assert set(held["volumes"]) == {"data", "log"}
+        assert set(held["volumes"]) == {"data"}
         assert await first.end(signal.SIGINT) == "\nStopped.\n"
     async with running(directory, PATH="/nowhere") as second:
         assert await held_by_driver(second) == held

@@ -508,12 +508,15 @@ async def test_what_happened_while_it_was_away_is_made_up_for(tmp_path: Path) ->
 
 async def test_the_driver_may_come_later(tmp_path: Path) -> None:
     options = DriverOptions(name=DRIVER, state=tmp_path / "state")
-    async with ApiServer.serve() as server, KubeClient(server.url) as api:
-        async with provisioning(api, tmp_path / "csi.sock") as provisioner:
-            ready_without_driver = provisioner.ready
-            async with Driver.serve(tmp_path / "csi.sock", options) as driver:
-                site = Site(api, driver, server)
-                await site.make_class()
-                await site.make_claim("data")
-                await site.until_bound("data")
-                assert (ready_without_driver, provisioner.ready) == (False, True)
+    async with (
+        ApiServer.serve() as server,
+        KubeClient(server.url) as api,
+        provisioning(api, tmp_path / "csi.sock") as provisioner,
+    ):
+        ready_without_driver = provisioner.ready
+        async with Driver.serve(tmp_path / "csi.sock", options) as driver:
+            site = Site(api, driver, server)
+            await site.make_class()
+            await site.make_claim("data")
+            await site.until_bound("data")
+            assert (ready_without_driver, provisioner.ready) == (False, True)

@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="snapshotter",
         description="Volume snapshots for Kubernetes on one machine, without a cluster: a small API server, "
-        "a CSI driver that keeps real bytes in files, the sidecar csi-snapshotter between them, and the webhook that "
-        "converts group contents.",
+        "a CSI driver that keeps real bytes in files with its provisioner and the sidecar csi-snapshotter, the "
+        "snapshot-controller, and the webhook that converts group contents.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"snapshotter {version('snapshotter')}")
@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     staying = commands.add_parser(
         "local",
         help="run the same pieces until Ctrl-C, for kubectl and for your own experiments",
-        description="Runs an API server, a CSI driver, the sidecar and the webhook until Ctrl-C, and says how to "
-        "use them.",
+        description="Runs an API server, a CSI driver with provisioner and sidecar, the controller and the webhook "
+        "until Ctrl-C, and says how to use them.",
         usage="snapshotter local [-h] [--directory DIR] [-- DRIVER-ARGUMENT …]",
         epilog="Arguments after -- go to the driver, for instance: snapshotter local -- --ready-after-seconds 5. "
         "All of them: snapshotter local -- --help",

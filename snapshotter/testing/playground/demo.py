@@ -86,7 +86,7 @@ async def _demo(directory: Path, shown: View) -> int:
     started = time.monotonic()
     try:
         shown.begin(INTRODUCTION)
-        shown.step("An API server, a CSI driver, the sidecar and the webhook start")
+        shown.step("An API server, a CSI driver, its provisioner and sidecar, the controller and the webhook start")
         async with playground(directory) as pieces:
             board = Board(shown.row)
             following = pieces.background.create_task(board.follow(pieces.api), name="board")
@@ -136,10 +136,18 @@ class Demo:
 
     async def run(self, start_seconds: float) -> None:
         pieces = self._pieces
-        pids = [str(piece.pid) for piece in (pieces.apiserver, pieces.driver, pieces.sidecar, pieces.webhook)]
+        programs = (
+            pieces.apiserver,
+            pieces.driver,
+            pieces.sidecar,
+            pieces.controller,
+            pieces.provisioner,
+            pieces.webhook,
+        )
+        pids = [str(piece.pid) for piece in programs]
         self._check(
-            "all four serve, as processes of their own",
-            held=len(set(pids)) == 4,
+            "all six serve, as processes of their own",
+            held=len(set(pids)) == 6,
             evidence=f"process ids {', '.join(pids)}; up in {start_seconds:.1f} s",
         )
         await self._make_volumes()

@@ -11,29 +11,23 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import yaml
 
+import snapshotter
 from snapshotter import names
-from snapshotter.testing.admin import AdminError
-from snapshotter.testing.client import ApiFailure, Json
-from snapshotter.testing.playground import interruption, objects
+from snapshotter.testing.admin import PREFIX, AdminError
+from snapshotter.testing.client import ApiFailure
+from snapshotter.testing.playground import interruption
 from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import DirectoryInUse, Pieces, playground
-
-VOLUME: Final = "data"
-SECOND_VOLUME: Final = "log"
-"""The volumes that are there from the start."""
-VOLUME_CONTENT: Final = {
-    VOLUME: b"bytes of the playground's first volume\n",
-    SECOND_VOLUME: b"bytes of the playground's second volume\n",
-}
-VOLUME_BYTES: Final = 1 << 20
-
-EXAMPLE: Final = "example"
 
 REQUIRED_OF_DRIVER: Final = ("--socket=socket", "--state=state")
 OURS: Final = ("socket", "state", "name", "admin", "admin_file")
 """The driver's options that join it to the other pieces."""
+
+
+MEMBER_COLUMNS: Final = (
+    "NAME:.metadata.name,GROUP:.metadata.ownerReferences[*].name,CLAIM:.spec.source.persistentVolumeClaimName"
+)
 
 
 def default_directory() -> Path:
@@ -80,39 +74,18 @@ def run(directory: Path, driver_arguments: Sequence[str]) -> int:
 
 async def _local(directory: Path, driver_arguments: Sequence[str]) -> int:
     async with playground(directory, driver_arguments=driver_arguments) as pieces:
-        there = (await pieces.storage.held()).volumes
-        for volume, content in VOLUME_CONTENT.items():
-            if volume not in there:
-                await pieces.storage.make_volume(volume, content, VOLUME_BYTES)
-        _write_examples(pieces.directory / "examples")
+        shutil.copytree(_shipped_examples(), pieces.directory / "examples", dirs_exist_ok=True)
         sys.stdout.write(_instructions(pieces))
         sys.stdout.flush()
         await asyncio.Event().wait()
     return 0
 
 
-def _write_examples(directory: Path) -> None:
-    directory.mkdir(exist_ok=True)
-    _write(directory / "class.yaml", "The class: which driver cuts the snapshots.", objects.snapshot_class())
-    _write(
-        directory / "content.yaml",
-        "A snapshot of a volume that is there from the start. On a cluster the snapshot-controller makes this\n"
-        "# object for a VolumeSnapshot, with this finalizer, which keeps it until its snapshot is taken care of.",
-        objects.content_of_volume(EXAMPLE, VOLUME),
-    )
-    _write(
-        directory / "group-class.yaml", "The class of groups: which driver cuts several volumes.", objects.group_class()
-    )
-    _write(
-        directory / "group-content.yaml",
-        "Snapshots of both volumes at one instant. On a cluster the snapshot-controller makes this object for a\n"
-        "# VolumeGroupSnapshot, and a VolumeSnapshotContent for each member that its status tells of.",
-        objects.content_of_volumes(EXAMPLE, VOLUME, SECOND_VOLUME),
-    )
-
-
-def _write(path: Path, comment: str, given: Json) -> None:
-    path.write_text(f"# {comment}\n{yaml.safe_dump(given, sort_keys=False)}")
+def _shipped_examples() -> Path:
+    """Those of an installed package lie in it; in a working copy they are beside it."""
+    package = Path(snapshotter.__file__).parent
+    installed = package / "manifests" / "examples"
+    return installed if installed.is_dir() else package.parent / "manifests" / "examples"
 
 
 def _instructions(pieces: Pieces) -> str:
@@ -121,26 +94,41 @@ def _instructions(pieces: Pieces) -> str:
         if shutil.which("kubectl")
         else "\n  (kubectl is not on the PATH of this machine; any HTTP client does as well.)"
     )
+    ready = "--for=jsonpath={.status.readyToUse}=true --timeout=30s"
     return f"""\
-An API server, a CSI driver, the sidecar and the webhook are running. Ctrl-C stops them.
+An API server, a CSI driver, its provisioner and sidecar, the snapshot-controller and the webhook are running. Ctrl-C
+stops them.
 
 In another terminal:{kubectl}
   export KUBECONFIG={shlex.quote(str(pieces.kubeconfig))}
-  kubectl apply -f {shlex.quote(str(pieces.directory / "examples"))}
-  kubectl get volumesnapshotcontents -w
-  kubectl get volumegroupsnapshotcontents {EXAMPLE} -o yaml
-  kubectl get volumegroupsnapshotcontents.v1beta1.{names.GROUP_SNAPSHOT_GROUP} {EXAMPLE} -o yaml
+  cd {shlex.quote(str(pieces.directory / "examples"))}
 
-To delete a content and what it stands for on the storage, mark it first, as the controller would:
-  kubectl annotate vsc {EXAMPLE} {names.BEING_DELETED}=yes && kubectl delete vsc {EXAMPLE}
-  kubectl annotate vgsc {EXAMPLE} {names.GROUP_BEING_DELETED}=yes && kubectl delete vgsc {EXAMPLE}
+A volume, a snapshot of it, and a new volume from the snapshot:
+  kubectl apply -f storageclass.yaml -f pvc.yaml -f snapshotclass-v1.yaml -f snapshot-v1.yaml
+  kubectl wait volumesnapshot/new-snapshot-demo-v1 {ready}
+  kubectl apply -f restore.yaml
+  kubectl get pvc,volumesnapshots,volumesnapshotcontents
 
-The driver holds the volumes "{VOLUME}" and "{SECOND_VOLUME}". To make another, and to see all it holds:
-  curl -d '{{"name": "more", "size": 1048576}}' {pieces.driver_admin_url}/_standin/volumes
-  curl {pieces.driver_admin_url}/_standin/state
+Two volumes, cut at one instant:
+  sed 's/hpvc/hpvc-2/' pvc.yaml | kubectl apply -f -
+  kubectl apply -f groupsnapshotclass-v1.yaml -f groupsnapshot-v1.yaml
+  kubectl wait volumegroupsnapshot/new-groupsnapshot-demo {ready}
+  kubectl get volumesnapshots -o custom-columns={MEMBER_COLUMNS}
+  kubectl get volumegroupsnapshotcontents.v1beta1.{names.GROUP_SNAPSHOT_GROUP} -o yaml
+
+To delete it all, snapshots and volumes:
+  kubectl delete volumegroupsnapshots --all
+  kubectl delete volumesnapshots --all
+  kubectl delete pvc --all
+
+No pod runs here. The bytes of a volume are a file that you may write to, named as its handle:
+  kubectl get pv -o custom-columns=CLAIM:.spec.claimRef.name,FILE:.spec.csi.volumeHandle
+  ls {shlex.quote(str(pieces.directory / "driver" / "volumes"))}
+  curl -s {pieces.driver_admin_url}{PREFIX}/state
 
   API server  {pieces.api_url}
   metrics     {pieces.metrics_url}
+  controller  {pieces.controller_metrics_url}
   driver      unix:{pieces.socket}, files in {pieces.directory / "driver"}
   logs        {pieces.directory / "logs"}
 """

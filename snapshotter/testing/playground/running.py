@@ -1,4 +1,4 @@
-"""The playground: API server, driver, sidecar and webhook as processes in one directory, joined by real wires."""
+"""The playground: a cluster's part in snapshots as processes in one directory, joined by real wires."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,12 @@ from snapshotter.testing.playground.converting import NAMESPACE, SERVICE, Certif
 from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port
 from snapshotter.testing.playground.storage import Storage
 
-DRIVER: Final = "bytes.csi.example.com"
-"""The name that the driver of the playground goes by."""
+DRIVER: Final = "hostpath.csi.k8s.io"
+"""The name that the driver of the playground goes by: the one of the examples among the manifests."""
 
 LONGEST_SOCKET_PATH_BYTES: Final = 107
-SIDECAR_GRACE_SECONDS: Final = 2
-"""What the sidecar is given to finish at the end: nobody waits longer for a playground."""
+GRACE_SECONDS: Final = 2
+"""What sidecar and controller are given to finish at the end: nobody waits longer for a playground."""
 MOMENT_SECONDS: Final = 0.3
 
 
@@ -40,6 +40,8 @@ class Pieces:
     socket: Path
     api_url: str
     metrics_url: str
+    """Of the sidecar."""
+    controller_metrics_url: str
     driver_admin_url: str
     api: KubeClient
     api_admin: Admin
@@ -48,6 +50,8 @@ class Pieces:
     apiserver: Piece
     driver: Piece
     sidecar: Piece
+    controller: Piece
+    provisioner: Piece
     webhook: Piece
     certificate: Certificate
     """Of the webhook."""
@@ -119,8 +123,12 @@ async def _start(pieces: Pieces) -> None:
     await pieces.driver.wait_until_serving()
     await pieces.webhook.wait_until_serving()
     await have_converted(pieces.api, pieces.certificate)
-    # It reads the kubeconfig that is there by now.
-    await pieces.sidecar.start()
+    # These read the kubeconfig that is there by now.
+    programs = (pieces.sidecar, pieces.controller, pieces.provisioner)
+    for program in programs:
+        await program.launch()
+    for program in programs:
+        await program.wait_until_serving()
 
 
 @contextlib.asynccontextmanager
@@ -132,7 +140,9 @@ async def _joined(
     tasks: asyncio.TaskGroup,
 ) -> AsyncIterator[Pieces]:
     """The pieces, not started yet; whatever runs at the end is stopped."""
-    api_url, driver_admin_url, sidecar_url, webhook_url = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
+    api_url, driver_admin_url, sidecar_url, controller_url, provisioner_url, webhook_url = (
+        f"http://127.0.0.1:{free_port()}" for _ in range(6)
+    )
     webhook_port = free_port()
     kubeconfig = directory / "kubeconfig"
     certificate = make_certificate(directory / "webhook")
@@ -169,11 +179,33 @@ async def _joined(
                 f"--csi-address={socket}",
                 f"--kubeconfig={kubeconfig}",
                 f"--http-endpoint={sidecar_url.removeprefix('http://')}",
-                f"--shutdown-grace-period={SIDECAR_GRACE_SECONDS}s",
+                f"--shutdown-grace-period={GRACE_SECONDS}s",
                 *sidecar_arguments,
             ),
             log=directory / "logs" / "sidecar.log",
             ready_url=f"{sidecar_url}/readyz",
+        ),
+        Command(
+            name="the controller",
+            arguments=(
+                str(Path(sys.executable).with_name("snapshot-controller")),
+                f"--kubeconfig={kubeconfig}",
+                f"--http-endpoint={controller_url.removeprefix('http://')}",
+                f"--shutdown-grace-period={GRACE_SECONDS}s",
+            ),
+            log=directory / "logs" / "controller.log",
+            ready_url=f"{controller_url}/readyz",
+        ),
+        Command(
+            name="the provisioner",
+            arguments=(
+                *_python("snapshotter.testing.provisioner"),
+                f"--socket={socket}",
+                f"--kubeconfig={kubeconfig}",
+                f"--http-endpoint={provisioner_url.removeprefix('http://')}",
+            ),
+            log=directory / "logs" / "provisioner.log",
+            ready_url=f"{provisioner_url}/readyz",
         ),
         Command(
             name="the webhook",
@@ -189,7 +221,7 @@ async def _joined(
             ready_url=f"{webhook_url}/readyz",
         ),
     )
-    apiserver, driver, sidecar, webhook = (Piece(command, tasks) for command in commands)
+    apiserver, driver, sidecar, controller, provisioner, webhook = (Piece(command, tasks) for command in commands)
     async with (
         KubeClient(api_url) as api,
         Admin(api_url) as api_admin,
@@ -203,6 +235,7 @@ async def _joined(
                 socket=socket,
                 api_url=api_url,
                 metrics_url=f"{sidecar_url}/metrics",
+                controller_metrics_url=f"{controller_url}/metrics",
                 driver_admin_url=driver_admin_url,
                 api=api,
                 api_admin=api_admin,
@@ -211,12 +244,14 @@ async def _joined(
                 apiserver=apiserver,
                 driver=driver,
                 sidecar=sidecar,
+                controller=controller,
+                provisioner=provisioner,
                 webhook=webhook,
                 certificate=certificate,
                 background=tasks,
             )
         finally:
-            for piece in (sidecar, driver, apiserver, webhook):
+            for piece in (controller, sidecar, provisioner, driver, apiserver, webhook):
                 await piece.terminate()
 
 
