@@ -48,7 +48,7 @@ from tests.world import GROUP, KINDS, SINGLE, Kind, make_world
 
 EXAMPLES = int(os.environ.get("SNAPSHOTTER_HISTORY_EXAMPLES", "0"))
 """So many random histories; 0: the usual ones."""
-USUAL_EXAMPLES = 40
+USUAL_EXAMPLES = 46
 STEPS = 60
 """The most in one history."""
 FEWEST_STEPS = 2000
@@ -101,7 +101,7 @@ PASSING_API_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
 )
 API_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     *PASSING_API_FAULTS,
-    *({"error": status} for status in (401, 403, 404, 409)),
+    *({"error": status} for status in (401, 403, 404, 409, 409, 409)),
 )
 WATCH_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     *PASSING_API_FAULTS,
@@ -637,16 +637,16 @@ class Histories(RuleBasedStateMachine):
 
     @rule(kind=kinds, what=st.sampled_from(["gone", "there", "there", "other driver", "other tier"]), moment=moments)
     def a_class_is_changed(self, kind: Kind, what: str, moment: float) -> None:
-        def act() -> None:
-            self.chronicle.trouble("its class", lambda content: content.kind is kind and content.class_name is not None)
-            if what == "gone":
-                self.people.remove_class(kind, "class")
-            elif what == "other driver":
-                self.people.set_class(kind, "class", OTHER_DRIVER)
-            else:
-                self.people.set_class(kind, "class", parameters={"tier": "2" if what == "other tier" else "1"})
+        self._step(f"the class of {kind.id}s: {what}", lambda: self._change_class(kind, what), moment)
 
-        self._step(f"the class of {kind.id}s: {what}", act, moment)
+    def _change_class(self, kind: Kind, what: str) -> None:
+        self.chronicle.trouble("its class", lambda content: content.kind is kind and content.class_name is not None)
+        if what == "gone":
+            self.people.remove_class(kind, "class")
+        elif what == "other driver":
+            self.people.set_class(kind, "class", OTHER_DRIVER)
+        else:
+            self.people.set_class(kind, "class", parameters={"tier": "2" if what == "other tier" else "1"})
 
     @rule(what=st.sampled_from(["gone", "there", "other password"]), moment=moments)
     def a_secret_is_changed(self, what: str, moment: float) -> None:
@@ -676,6 +676,23 @@ class Histories(RuleBasedStateMachine):
             lambda: self.world.driver.faults.set(Fault(match=f"^{match} ", **fault)),
             moment,
         )
+
+    @rule(kind=kinds, code=st.sampled_from(OPEN), class_changes=st.booleans(), moment=moments)
+    def a_content_is_deleted_while_its_cut_has_no_answer(
+        self, kind: Kind, code: str, class_changes: bool, moment: float
+    ) -> None:
+        async def act() -> None:
+            fault = Fault(match=f"^{kind.create} ", error=code, error_when="after", times=3)
+            self.world.driver.faults.set(fault)
+            life = self._make(kind, 0)
+            await asyncio.sleep(FIRST_RETRY / 2)
+            if class_changes:
+                self._change_class(kind, "other tier")
+            if life is not None and not life.gone:
+                self.people.mark(life)
+                self.people.delete_content(life)
+
+        self._step(f"a {kind.id} whose cut has no answer is deleted: {code} {class_changes=}", act, moment)
 
     @rule(kind=kinds, place=st.integers(0, 6), times=st.integers(1, 3), moment=moments)
     def the_driver_talks_nonsense(self, kind: Kind, place: int, times: int, moment: float) -> None:
