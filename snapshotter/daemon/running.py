@@ -1,6 +1,7 @@
 """How a daemon runs: until a signal, until it cannot go on, or until another leads."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -25,6 +26,7 @@ async def run_until_stopped(work: Callable[["Shutdown"], Awaitable[None]]) -> No
 
     Raises `CannotRun`, also when we lead no more.
     """
+    leave_no_core()
     stop = Shutdown()
     with stop.on_signals():
         try:
@@ -33,6 +35,12 @@ async def run_until_stopped(work: Callable[["Shutdown"], Awaitable[None]]) -> No
             if not stop.requested:
                 raise
     log.info("stopped")
+
+
+def leave_no_core() -> None:
+    """Let the system write no image of our memory when we crash: secrets and keys are in there."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 async def _work(work: Callable[["Shutdown"], Awaitable[None]], stop: "Shutdown") -> None:
