@@ -47,6 +47,12 @@ def source(claim_key: str, storage: Storage) -> Source | Refusal:
     return Source(claim, volume, csi)
 
 
+def protected(claim_key: str, storage: Storage) -> bool:
+    """Whether a claim is there and has our finalizer."""
+    claim = storage.claim(claim_key)
+    return claim is not None and claim.protected
+
+
 def releasable(claim_key: str, cluster: Cluster, *, besides: UserSnapshot | None = None) -> bool:
     """Whether a claim is protected by us, and nobody needs that any more; `besides` is one who does not."""
     claim = cluster.storage.claim(claim_key)
@@ -68,12 +74,20 @@ def _is_at(claim: Claim, request: VolumeSnapshot | VolumeGroupSnapshot, cluster:
     if request.ready:
         return False
     if isinstance(request, VolumeSnapshot):
-        return not (request.cut and _content(request, cluster.singles.content) is None)
+        single = _content(request, cluster.singles.content)
+        return not _leaves(request, single) and not (request.cut and single is None)
     content = _content(request, cluster.groups.content)
+    if _leaves(request, content):
+        return False
     if content is None:
         return not request.cut and request.selector is not None and _selects(request.selector, claim)
     # What is cut was settled when the content was made: labels count no more.
     return _handle(claim, cluster.storage) in content.volumes
+
+
+def _leaves(request: UserSnapshot, content: AnyContent | None) -> bool:
+    """Whether a request goes without waiting for a content: of several that go at once, each lets their claim go."""
+    return request.deleting and (content is None or content.spec.deletion_policy != "Delete")
 
 
 def _content(request: UserSnapshot, content_of: Callable[[str], C | None]) -> C | None:

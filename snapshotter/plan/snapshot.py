@@ -12,7 +12,7 @@ from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan.binding import Missing, find, leaving_unbound, own_content, points_to
 from snapshotter.plan.bodies import content_body, member_content_of
-from snapshotter.plan.claims import Source, releasable, source
+from snapshotter.plan.claims import Source, protected, releasable, source
 from snapshotter.plan.classes import default_class, named_class
 from snapshotter.plan.cluster import Cluster
 from snapshotter.plan.nodes import managed_by
@@ -271,8 +271,12 @@ def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
             if not content.deleting:
                 return DeleteContent(content.name)
             return snapshot_report(snapshot, content, None) or Wait()
-    if snapshot.claim_key is not None and releasable(snapshot.claim_key, cluster, besides=snapshot):
-        return ReleaseClaims((snapshot.claim_key,))
+    if snapshot.claim_key is not None:
+        if cluster.groups.known is None and protected(snapshot.claim_key, cluster.storage):
+            # When it is known whether a group needs the claim, nobody else would let it go.
+            return Wait()
+        if releasable(snapshot.claim_key, cluster, besides=snapshot):
+            return ReleaseClaims((snapshot.claim_key,))
     # Before users were told of a content, the answer to its creation may have been lost.
     doubtful = content is None and snapshot.claim_name is not None and snapshot.bound_name is None
     made = member_content_of(snapshot.name) if _is_member(snapshot) else snapshot.made_name

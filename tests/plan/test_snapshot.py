@@ -834,6 +834,44 @@ DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(*STORAGE, request("other", uid="other")),
         Release(BOTH),
     ),
+    "the claim is let go by each of two that go at once": (
+        request(deleting=True, ready=False),
+        cluster(*STORAGE, request("other", uid="other", deleting=True)),
+        ReleaseClaims(("shop/data",)),
+    ),
+    "the claim is kept for another whose content is still to go": (
+        request(deleting=True, ready=False),
+        cluster(
+            *STORAGE,
+            request("other", uid="other", deleting=True),
+            made_content("snapcontent-other", ref_name="other", ref_uid="other"),
+        ),
+        Release(BOTH, missing=MADE),
+    ),
+    "the claim is not kept for another that leaves its content behind": (
+        request(deleting=True, ready=False),
+        cluster(
+            *STORAGE,
+            request("other", uid="other", deleting=True),
+            made_content("snapcontent-other", ref_name="other", ref_uid="other", policy="Retain"),
+        ),
+        ReleaseClaims(("shop/data",)),
+    ),
+    "the claim is not kept for a group that goes as well": (
+        request(deleting=True, ready=False),
+        cluster(*STORAGE, group_request(deleting=True)),
+        ReleaseClaims(("shop/data",)),
+    ),
+    "it stays until it is known whether a group needs its claim": (
+        request(deleting=True, ready=False),
+        cluster(*STORAGE, groups=None),
+        Wait(),
+    ),
+    "it does not stay for a claim that is not protected": (
+        request(deleting=True, ready=False),
+        cluster(*UNPROTECTED, groups=None),
+        Release(BOTH, missing=MADE),
+    ),
     "a member stays as long as its group (case 168)": (
         GONE_MEMBER,
         cluster(MEMBER_CONTENT, group_request()),
