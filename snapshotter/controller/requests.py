@@ -16,7 +16,7 @@ import structlog
 from snapshotter.controller.claims import Claims
 from snapshotter.controller.operations import Operations
 from snapshotter.daemon.written import Superseded, Written
-from snapshotter.kube.errors import ApiError, NotFound
+from snapshotter.kube.errors import ApiError, Conflict, NotFound
 from snapshotter.kube.events import Events, EventType
 from snapshotter.kube.kinds import Kind
 from snapshotter.model.lifecycle import AnyContent
@@ -295,8 +295,8 @@ class RequestController(ABC, Generic[U, C, A]):
         raise NotDone(refusal.problem)
 
     async def _failed(self, request: U, action: A, error: ApiError, retry: Retry) -> None:
-        """Tell users what the API server does not do; of passing trouble only when it has come twice."""
-        if error.transient and retry.number == 1:
+        """Tell users what the API server does not do; of trouble that may pass only when it has come twice."""
+        if (error.transient or isinstance(error, Conflict)) and retry.number == 1:
             return
         attempt = self._attempted(action)
         text = f"{attempt.what} failed: {one_line(str(error))}"

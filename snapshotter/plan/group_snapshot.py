@@ -220,15 +220,18 @@ def _with_content(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cl
     ready = content.ready and _members_ready(group, content, known)
     if (report := group_report(group, content, ready=ready)) is not None:
         return report
-    if free := _let_go(group, known, cluster):
+    if free := _let_go(group, content, cluster):
         return ReleaseClaims(free)
     return Settle() if group.ready else Wait()
 
 
-def _let_go(group: VolumeGroupSnapshot, known: tuple[Member, ...], cluster: Cluster) -> tuple[str, ...]:
+def _let_go(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cluster) -> tuple[str, ...]:
     """The claims that nobody is cutting any more: the members', and those that had other labels before the cut."""
     if group.ready:
-        claims = [f"{group.namespace}/{member.claim_name}" for member in known if member.claim_name]
+        # Also where several volumes have a member's handle, of which one was protected.
+        volumes = (cluster.storage.volumes_of(content.spec.driver, handle) for handle in content.volumes)
+        names_of_claims = {_claim_name(volume, group.namespace) for found in volumes for volume in found}
+        claims = [f"{group.namespace}/{name}" for name in names_of_claims if name is not None]
     else:
         claims = [claim.key for claim in cluster.storage.claims_in(group.namespace)]
     return tuple(sorted(key for key in claims if releasable(key, cluster)))

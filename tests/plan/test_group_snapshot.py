@@ -357,6 +357,17 @@ FOLLOWING: dict[str, tuple[VolumeGroupSnapshot, Stores, Action]] = {
         cluster(CUT, DATA, LOG, *VOLUMES, *complete(created=CREATED_AT, ready=True)),
         ReleaseClaims(("shop/data", "shop/log")),
     ),
+    "a claim is let go although another volume has its handle as well (case 160)": (
+        group_request(bound=MADE, created=CREATED_AT, ready=True),
+        cluster(
+            CUT,
+            DATA,
+            *FREE[1:],
+            volume("pv-twin", handle="vol-data", unclaimed=True),
+            *complete(created=CREATED_AT, ready=True),
+        ),
+        ReleaseClaims(("shop/data",)),
+    ),
     "a group at rest (cases 139, 142)": (
         group_request(bound=MADE, created=CREATED_AT, ready=True),
         cluster(CUT, *FREE, *complete(created=CREATED_AT, ready=True)),
