@@ -300,6 +300,25 @@ async def test_case_101_a_driver_without_groups_gets_no_call_until_it_can(
         assert world.error("one") is None
 
 
+async def test_promise_7_and_case_101_a_deletion_that_waits_for_a_driver_with_groups_says_so(world: World) -> None:
+    async with world.sidecar() as sidecar:
+        await world.make_content("one")
+        await world.until(lambda: world.settled("one"))
+        await world.driver.stop_serving()
+        await world.until(sidecar.health.ready)
+        fault = world.driver.faults.set(Fault(match="GroupControllerGetCapabilities", answer={"capabilities": []}))
+        await world.driver.start_serving()
+        await world.delete_content("one")
+        await world.until(lambda: "does not support group snapshots" in (world.error("one") or ""))
+        await world.until(lambda: world.warnings("one"))
+        assert world.calls(GROUP.delete) == 0
+        world.driver.faults.lift(fault)
+        await world.driver.stop_serving()
+        await world.driver.start_serving()
+        await world.until(lambda: world.content("one") is None)
+    assert not world.driver.groups
+
+
 async def test_case_101_a_driver_without_a_group_controller_serves_singles(tmp_path: Path) -> None:
     async with make_world(tmp_path, GROUP, groups=False) as world, world.sidecar():
         await world.make_class()

@@ -22,6 +22,8 @@ async def test_promise_11_and_case_110_a_lost_driver_is_met_again_and_work_goes_
         await world.make_content("meanwhile")
         await world.delete_content("before")
         await world.until(lambda: "lost" in (world.error("meanwhile") or ""))
+        # A deletion that waits for the driver says so as well.
+        await world.until(lambda: "lost" in (world.error("before") or ""))
         world.driver.log.reset()
         await world.driver.start_serving()
         await world.until(lambda: world.ready("meanwhile") and world.content("before") is None)
