@@ -70,3 +70,23 @@ UPSTREAM_SIDECAR: Final = (
 UPSTREAM_SECRETS: Final = rule("", "secrets", "get list")
 """Commented out there, for drivers with credentials."""
 UPSTREAM_LEASES: Final = (rule("coordination.k8s.io", "leases", "get watch list delete update create"),)
+
+# Upstream's role for the snapshot-controller, as its manifest `rbac-snapshot-controller.yaml` has it.
+
+UPSTREAM_CONTROLLER: Final = (
+    rule("", "persistentvolumes", "get list watch"),
+    rule("", "persistentvolumeclaims", "get list watch update"),
+    rule("", "events", "list watch create update patch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshotclasses", "get list watch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshotcontents", "create get list watch update delete patch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshotcontents/status", "patch"),
+    rule(SNAPSHOT_GROUP, "volumesnapshots", "create get list watch update patch delete"),
+    rule(SNAPSHOT_GROUP, "volumesnapshots/status", "update patch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotclasses", "get list watch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents", "create get list watch update delete patch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshotcontents/status", "patch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshots", "get list watch update patch"),
+    rule(GROUP_SNAPSHOT_GROUP, "volumegroupsnapshots/status", "update patch"),
+)
+UPSTREAM_NODES: Final = rule("", "nodes", "get list watch")
+"""Commented out there, for distributed snapshotting."""
