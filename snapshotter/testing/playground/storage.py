@@ -23,6 +23,8 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     volume_id: str
     size_bytes: int
     created_at_ns: int
+    parameters: dict[str, str] = {}
+    """With which it was asked for."""
 
 
 class StoredGroup(msgspec.Struct, frozen=True):

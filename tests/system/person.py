@@ -1,0 +1,167 @@
+"""Somebody at work in a playground with the examples among the manifests: with kubectl where there is one."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from snapshotter.testing.client import ApiFailure, Json
+from snapshotter.testing.playground.running import Pieces
+from tests.manifests.rendering import MANIFESTS, objects_in
+
+EXAMPLES: Final = MANIFESTS / "examples"
+SOON_SECONDS: Final = 40.0
+
+Condition = Callable[[Json | None], bool]
+
+
+class Refused(Exception):
+    """The API server does not take it; the text says why."""
+
+
+class Person:
+    """A user, in a namespace of its own, who is an administrator as well."""
+
+    def __init__(self, pieces: Pieces, namespace: str) -> None:
+        self.pieces = pieces
+        self.namespace = namespace
+        self._api = pieces.api
+
+    async def apply(self, name: str, *replacements: tuple[str, str]) -> None:
+        """Apply an example; each pair of texts is replaced before, as the documents do with `sed`.
+
+        Raises `Refused`.
+        """
+        text = (EXAMPLES / name).read_text()
+        for old, new in (*replacements, ("namespace: default", f"namespace: {self.namespace}")):
+            text = text.replace(old, new)
+        await self.give(*objects_in(text))
+
+    async def give(self, *objects: Json) -> None:
+        """Apply objects. Raises `Refused`."""
+        if shutil.which("kubectl"):
+            await self._kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
+            return
+        for given in objects:
+            try:
+                await self._api.create(given, namespace=given["metadata"].get("namespace", self.namespace))
+            except ApiFailure as failure:
+                if failure.reason != "AlreadyExists":
+                    raise Refused(str(failure)) from failure
+
+    async def delete(self, kind: str, name: str) -> None:
+        """Ask for the deletion, without waiting for it."""
+        await self._api.delete(kind, name, namespace=self.namespace)
+
+    async def get(self, kind: str, name: str) -> Json:
+        return await self._api.get(kind, name, namespace=self.namespace)
+
+    async def all(self, kind: str) -> list[Json]:
+        """All of the kind in our namespace; or of the cluster, what refers to it."""
+        items = (await self._api.list(kind, namespace=self.namespace)).items
+        return [item for item in items if self._is_ours(item)]
+
+    def _is_ours(self, item: Json) -> bool:
+        refs = ("volumeSnapshotRef", "volumeGroupSnapshotRef", "claimRef")
+        places = [item["metadata"], *(item.get("spec", {}).get(ref, {}) for ref in refs)]
+        return any(place.get("namespace") == self.namespace for place in places)
+
+    async def until(self, kind: str, name: str, condition: Condition) -> Json:
+        """The object once it is so."""
+        found = await self._api.wait_for(kind, name, condition, namespace=self.namespace, timeout=SOON_SECONDS)
+        return found or {}
+
+    async def until_ready(self, kind: str, name: str) -> Json:
+        return await self.until(kind, name, is_ready)
+
+    async def until_gone(self, kind: str, name: str) -> None:
+        await self.until(kind, name, lambda found: found is None)
+
+    async def until_failing(self, kind: str, name: str) -> str:
+        """The message of its error."""
+        found = await self.until(kind, name, lambda found: bool(found and found.get("status", {}).get("error")))
+        return str(found["status"]["error"]["message"])
+
+    async def until_told(self, name: str, reason_or_text: str) -> Json:
+        """The Warning about an object whose reason or message has this."""
+        async with asyncio.timeout(SOON_SECONDS):
+            async for change in self._api.follow(
+                "Event", namespace=self.namespace, fieldSelector=f"involvedObject.name={name}"
+            ):
+                event = change.object
+                if event["type"] == "Warning" and reason_or_text in event["reason"] + event["message"]:
+                    return event
+        raise EOFError
+
+    async def make_claim(self, name: str = "hpvc", *replacements: tuple[str, str]) -> str:
+        """The claim of the examples under a name, bound; gives the handle of its volume."""
+        await self.apply("storageclass.yaml")
+        await self.apply("pvc.yaml", ("hpvc", name), *replacements)
+        return await self.volume_of(name)
+
+    async def volume_of(self, claim: str) -> str:
+        """The handle of its volume, once it is bound."""
+        found = await self.until("PersistentVolumeClaim", claim, is_bound)
+        volume = await self._api.get("PersistentVolume", found["spec"]["volumeName"])
+        return str(volume["spec"]["csi"]["volumeHandle"])
+
+    async def content_of(self, kind: str, name: str) -> Json:
+        """The content that a snapshot or group is bound to."""
+        status = (await self.get(kind, name))["status"]
+        field = "boundVolumeSnapshotContentName" if kind == "VolumeSnapshot" else "boundVolumeGroupSnapshotContentName"
+        return await self._api.get(f"{kind}Content", status[field])
+
+    async def members(self, group: str) -> dict[str, Json]:
+        """The snapshots that a group owns, by the claims that they are of."""
+        return {
+            each["spec"]["source"]["persistentVolumeClaimName"]: each
+            for each in await self.all("VolumeSnapshot")
+            for owner in each["metadata"].get("ownerReferences", ())
+            if (owner["kind"], owner["name"]) == ("VolumeGroupSnapshot", group)
+        }
+
+    async def write(self, volume: str, content: bytes) -> None:
+        """Overwrite the beginning of a volume."""
+        await self.pieces.storage.write_volume(volume, content)
+
+    def read(self, volume: str, count: int) -> bytes:
+        """The beginning of a volume: it is large, and nearly all of it a hole."""
+        with self._file(volume).open("rb") as file:
+            return file.read(count)
+
+    def _file(self, volume: str) -> Path:
+        return self.pieces.directory / "driver" / "volumes" / volume
+
+    async def calls(self, method: str, **fields: object) -> list[Json]:
+        """The calls of a method that the driver has got, with these fields."""
+        return [
+            call
+            for call in await self.pieces.driver_admin.calls()
+            if call["method"] == method and fields.items() <= call["request"].items()
+        ]
+
+    async def _kubectl(self, *arguments: str, text: str) -> None:
+        directory = self.pieces.directory
+        process = await asyncio.create_subprocess_exec(
+            *("kubectl", "--namespace", self.namespace, *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | {"KUBECONFIG": str(self.pieces.kubeconfig), "KUBECACHEDIR": str(directory / "cache")},
+        )
+        async with asyncio.timeout(SOON_SECONDS):
+            out, _ = await process.communicate(text.encode())
+        if process.returncode:
+            raise Refused(out.decode())
+
+
+def is_ready(found: Json | None) -> bool:
+    return found is not None and found.get("status", {}).get("readyToUse") is True
+
+
+def is_bound(found: Json | None) -> bool:
+    return found is not None and found["status"]["phase"] == "Bound"
