@@ -51,7 +51,7 @@ async def live(shop: Shop, making: Fault | None, deleting: Fault | None) -> None
 async def test_trouble_with_any_one_write_is_passed_over_in_silence(
     shop: Shop, sort: Sort, trouble: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """W5: there is one of each, whatever became of the answers."""
+    """Cases 13, 89, 107, 150, 152, W5: there is one of each, whatever became of the answers."""
     monkeypatch.setattr("snapshotter.kube.patience.PAUSES", (0.01, 0.01))
     life = LIVES[sort.id]
     async with shop.programs():
@@ -155,7 +155,7 @@ async def test_what_others_write_meanwhile_stays(shop: Shop, sort: Sort) -> None
 
 @each_sort
 async def test_a_refusal_of_the_api_server_is_told_once_and_then_done(shop: Shop, sort: Sort) -> None:
-    """Cases 12, 97; W8, W32: admission refuses our content for a while."""
+    """Cases 12, 63, 97; W8, W32: admission refuses our content for a while."""
     fault = shop.world.server.faults.set(
         Fault(match=f"POST {sort.kind.path}$", error=403, message="quota of contents is used up")
     )

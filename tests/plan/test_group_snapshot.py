@@ -510,7 +510,7 @@ def test_what_is_missing_of_members_is_made(there: tuple[AnyObject, ...], unfini
 
 
 def test_members_know_their_claims_and_modes() -> None:
-    """Cases 146, 147, 158, 160, W18."""
+    """Cases 146, 147, 156, 158, 160, W18."""
     infos = (info("vol-data"), info("vol-twice"), info("vol-unclaimed"), info("vol-elsewhere"), info("vol-unknown"))
     content = made_group_content(handle="g", infos=(*infos, info("vol-late", snapshot=""), info(None)))
     known = cluster(
@@ -520,6 +520,7 @@ def test_members_know_their_claims_and_modes() -> None:
         volume("pv-two", handle="vol-twice"),
         volume("pv-unclaimed", unclaimed=True),
         volume("pv-elsewhere", claim_namespace="bank"),
+        volume("pv-unknown", driver=None),
     )
     found = members(group_request(), content, known)
     assert [(each.volume_handle, each.claim_name, each.volume_mode) for each in found] == [

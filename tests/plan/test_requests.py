@@ -24,7 +24,10 @@ from snapshotter.plan.requests import (
 
 FAILED = SINGLE_REASONS.creation_failed
 ATTEMPTS: dict[str, tuple[RequestAction, Attempt]] = {
-    "finalizers (case 85)": (Prepare(("f",)), Attempt("writing the finalizers", "SnapshotFinalizerError")),
+    "finalizers and a default class (cases 75, 85)": (
+        Prepare(("f",)),
+        Attempt("writing the finalizers", "SnapshotFinalizerError"),
+    ),
     "finalizers at the end": (Release(("f",)), Attempt("writing the finalizers", "SnapshotFinalizerError")),
     "claims": (
         ProtectClaims(("shop/a", "shop/b")),

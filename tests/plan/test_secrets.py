@@ -12,9 +12,11 @@ from snapshotter.plan.secrets import (
     SecretRef,
     expand,
     group_get_secret,
+    group_snapshotter_secret,
     list_secret,
     named_secrets,
     secret_from_annotations,
+    snapshotter_secret,
 )
 from tests.factories import content, group_content
 
@@ -303,3 +305,37 @@ NAMED = {
 @pytest.mark.parametrize(("parameters", "expected"), NAMED.values(), ids=NAMED.keys())
 def test_the_secrets_that_a_class_names_outright(parameters: dict[str, str], expected: list[SecretRef]) -> None:
     assert named_secrets(parameters) == expected
+
+
+ANY_SECRET: dict[str, tuple[str | None, str | None, str]] = {
+    "no parameters (case 177)": (None, None, "NoneType"),
+    "a namespace alone (case 177)": (None, "ns-1", "Problem"),
+    "plain names (case 177)": ("secret-1", "ns-1", "ns-1/secret-1"),
+    "a blank (case 177)": ("secret 1", "ns-1", "Problem"),
+    "an unknown variable (case 177)": ("${pvc.name}", "ns-1", "Problem"),
+    "the request in the name (case 178)": ("of-${SNAPSHOT.name}", "ns-1", "ns-1/of-nightly"),
+    "the request in the namespace (case 178)": ("secret-1", "${SNAPSHOT.name}", "Problem"),
+    "the request's namespace": ("s", "${SNAPSHOT.namespace}", "shop/s"),
+    "the content": ("${SNAPSHOTcontent.name}", "${SNAPSHOTcontent.name}", "content-1/content-1"),
+    "upper case in the namespace (case 178)": ("secret-1", "NS", "Problem"),
+}
+
+
+@pytest.mark.parametrize("kind", ["volumesnapshot", "volumegroupsnapshot"])
+@pytest.mark.parametrize(("name", "namespace", "expected"), ANY_SECRET.values(), ids=ANY_SECRET.keys())
+def test_a_class_names_the_secret_for_cutting(
+    kind: str, name: str | None, namespace: str | None, expected: str
+) -> None:
+    """Cases of the snapshot-controller, for requests of both kinds."""
+    single = kind == "volumesnapshot"
+    keys = (
+        (names.SNAPSHOTTER_SECRET_NAME, names.SNAPSHOTTER_SECRET_NAMESPACE)
+        if single
+        else (names.GROUP_SNAPSHOTTER_SECRET_NAME, names.GROUP_SNAPSHOTTER_SECRET_NAMESPACE)
+    )
+    written = {
+        key: value.replace("SNAPSHOT", kind) for key, value in zip(keys, (name, namespace), strict=True) if value
+    }
+    secret_for = snapshotter_secret if single else group_snapshotter_secret
+    found = secret_for(written, content="content-1", namespace="shop", snapshot="nightly")
+    assert (f"{found.namespace}/{found.name}" if isinstance(found, SecretRef) else type(found).__name__) == expected

@@ -107,7 +107,7 @@ CREATING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(CLASS, claim(protected=False), volume()),
         ProtectClaims(("shop/data",)),
     ),
-    "then its content is made, with all that it takes (cases 1, 3, 4)": (request(), cluster(*FRESH), CREATE),
+    "then its content is made, with all that it takes (cases 1, 3, 4, 66, 177)": (request(), cluster(*FRESH), CREATE),
     "an old error does not stand in the way (case 5)": (
         request(error="once upon a time", ready=False),
         cluster(*FRESH),
@@ -135,7 +135,7 @@ CREATING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(CLASS, claim(phase="Pending", volume=""), volume()),
         refused("SnapshotContentCreationFailed"),
     ),
-    "half a secret (case 11)": (
+    "half a secret (cases 11, 177)": (
         request(),
         cluster(snapshot_class(parameters={names.SNAPSHOTTER_SECRET_NAME: "secret"}), *STORAGE),
         refused("SnapshotContentCreationFailed"),
@@ -374,7 +374,7 @@ FOLLOWING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(made_content(ready=False, error="no space"), *FRESH),
         Report({"error": {"message": "no space", "time": "2024-01-02T03:04:05Z"}}),
     ),
-    "another error takes the place of an earlier one": (
+    "another error takes the place of an earlier one (case 58)": (
         request(bound=MADE, ready=False, error="no space"),
         cluster(made_content(ready=False, error="no disk"), *FRESH),
         Report({"error": {"message": "no disk", "time": "2024-01-02T03:04:05Z"}}),
@@ -424,7 +424,7 @@ FOLLOWING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(made_content(handle="snap-1", created_ns=CREATED_AT_NS, ready=False, size_bytes=7), *FRESH),
         Wait(),
     ),
-    "a snapshot at rest (cases 44, 45)": (READY, cluster(CUT, *UNPROTECTED), Settle()),
+    "a snapshot at rest (cases 44, 45, 78)": (READY, cluster(CUT, *UNPROTECTED), Settle()),
     "a class that is gone does not matter any more (cases 54, 55, W26)": (READY, cluster(CUT, *UNPROTECTED), Settle()),
     "the claim is let go when it is cut (case 77)": (READY, cluster(CUT, *STORAGE), ReleaseClaims(("shop/data",))),
     "the claim is kept while another snapshot needs it (case 79)": (
@@ -707,7 +707,7 @@ GONE_IMPORTED_MEMBER = request(
 
 DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
     "the content is marked first (cases 92, 94, 104)": (GONE, cluster(CUT, *UNPROTECTED), MarkContent(MADE)),
-    "then it is deleted (case 92)": (GONE, cluster(MARKED, *UNPROTECTED), DeleteContent(MADE)),
+    "then it is deleted (cases 92, 109)": (GONE, cluster(MARKED, *UNPROTECTED), DeleteContent(MADE)),
     "then the snapshot waits for it (cases 92, 97, W38)": (GONE, cluster(GOING, *UNPROTECTED), Wait()),
     "what holds the content back is told": (
         GONE,

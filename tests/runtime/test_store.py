@@ -38,7 +38,7 @@ def filled(*things: Thing) -> Store[Thing]:
 
 
 def test_versions_are_taken_in_as_they_grow() -> None:
-    """Case 68."""
+    """Case 68; of the snapshot-controller case 174."""
     store = filled()
     assert [store.put(thing("a", version)) for version in (1, 1, 2, 1, 10)] == [True, False, True, False, True]
     assert store.get("a") == thing("a", 10)

@@ -411,6 +411,7 @@ async def test_after_closing_nothing_is_taken_or_comes_back() -> None:
 
 
 def test_a_backoff_doubles_up_to_its_maximum() -> None:
+    """Of the snapshot-controller case 175."""
     assert [RETRIES.delay(number, 0.5) for number in (1, 2, 3, 9, 10, 10**9)] == [1, 2, 4, 256, 300, 300]
 
 
