@@ -173,16 +173,17 @@ class Driver:
         self._metrics.driver_met(info.name, info.vendor_version)
         return self._known
 
-    async def keep_in_touch(self, on_return: Callable[[], None]) -> None:
+    async def keep_in_touch(self, on_return: Callable[[], None], on_loss: Callable[[], None] = lambda: None) -> None:
         """Notice for ever when the driver goes or stops reading, and meet it again when it comes back.
 
-        `on_return` is called each time the driver is back; its capabilities may be others by then.
+        `on_loss` and then `on_return` are called each time; once it is back its capabilities may be others.
         """
         while True:
             await self._until_lost()
             log.warning("driver is gone", reason=self._away)
-            await self._meet_again()
-            log.info("driver is back", driver=self.identity.name, version=self.identity.version)
+            on_loss()
+            identity = await self.meet_at_last()
+            log.info("driver is back", driver=identity.name, version=identity.version)
             on_return()
 
     async def _until_lost(self) -> None:
@@ -198,17 +199,16 @@ class Driver:
             stalled.cancel()
             self._stalled.clear()
 
-    async def _meet_again(self) -> None:
+    async def meet_at_last(self) -> Identity:
+        """Meet the driver whenever it comes, however long that takes."""
         while True:
             await self._channel.wait_until_up()
             try:
-                await self.meet()
+                return await self.meet()
             except CsiError as error:
                 self._lose(str(error))
                 log.warning("driver does not introduce itself", reason=str(error))
                 await asyncio.sleep(PROBE_PERIOD)
-            else:
-                return
 
     def _lose(self, why: str) -> None:
         self._losses += 1

@@ -97,6 +97,9 @@ class Shutdown:
             self._main.cancel()
 
     async def wait(self) -> None:
-        """Return when the end is wished for; from now on it is a gentle one."""
+        """Return when the end is wished for; while this waits, and after it, it is a gentle one."""
         self._gentle = True
-        await self._event.wait()
+        try:
+            await self._event.wait()
+        finally:
+            self._gentle = self.requested

@@ -1,6 +1,6 @@
 """The csi-snapshotter program: starts everything in order, and ends it in order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -36,15 +36,30 @@ async def run(settings: SidecarSettings) -> None:
     logs.set_up("json" if settings.logs.log_format == "json" else "text", settings.logs.verbosity)
 
     async def work(stop: Shutdown) -> None:
-        async with started(settings) as sidecar:
-            await sidecar.work(stop.wait)
+        await serve(settings, stop.wait)
 
     await run_until_stopped(work)
 
 
+async def serve(settings: SidecarSettings, end: Callable[[], Awaitable[object]]) -> None:
+    """Work until `end` returns. A candidate whose driver stays away leaves the election, and begins anew with it.
+
+    Raises `CannotRun`, and a group of `NotLeading` as soon as another may lead.
+    """
+    async with started(settings) as sidecar:
+        over = await sidecar.work(end)
+    while not over:
+        log.info("the driver stays away, so that others should lead")
+        async with started(settings, patient=True) as sidecar:
+            over = await sidecar.work(end)
+
+
 @asynccontextmanager
-async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
-    """Everything that the sidecar stands on, in the order in which it can be had."""
+async def started(settings: SidecarSettings, *, patient: bool = False) -> AsyncIterator[Sidecar]:
+    """Everything that the sidecar stands on, in the order in which it can be had.
+
+    `patient`: the driver is waited for however long it takes.
+    """
     metrics = Metrics(CollectorRegistry())
     health = Health()
     permissions = Permissions(
@@ -71,7 +86,7 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
                 )
             )
             health.begun(lambda: driver.trouble)
-            await _meet(driver)
+            await _meet(driver, patient=patient)
             if isinstance(leadership, ElectedLeadership):
                 name = driver.identity.name
                 leadership.stand(lease_name(name), f"external-snapshotter-leader-{name}", connections.own, metrics)
@@ -83,11 +98,12 @@ async def started(settings: SidecarSettings) -> AsyncIterator[Sidecar]:
         raise CannotRun(f"--csi-address: {error}") from error
 
 
-async def _meet(driver: Driver) -> None:
+async def _meet(driver: Driver, *, patient: bool) -> None:
     """Wait for the driver and see whether it is one that makes snapshots. Raises `CannotRun`."""
     try:
-        await driver.wait_until_connected(CONNECT_SECONDS)
-        identity = await driver.meet()
+        if not patient:
+            await driver.wait_until_connected(CONNECT_SECONDS)
+        identity = await (driver.meet_at_last() if patient else driver.meet())
     except CsiError as error:
         raise CannotRun(f"the CSI driver cannot be used: {error}") from error
     if not identity.capabilities.create_delete_snapshot:

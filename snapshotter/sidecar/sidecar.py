@@ -39,6 +39,10 @@ LAST_EVENTS_SECONDS = 2.0
 """How long events that have not been sent are given at the end."""
 
 
+AWAY_SECONDS = 60.0
+"""So long the lease is kept while the driver is away; after that another should lead, whose driver may be well."""
+
+
 class Sidecar:
     """The working parts, put together."""
 
@@ -58,6 +62,9 @@ class Sidecar:
         self._connection = connection
         self._driver = driver
         self._leadership = leadership
+        self._away_for_long = asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
+        """Runs out when the driver has been away for long."""
         self._events = Events(connection, f"csi-snapshotter {driver.identity.name}")
         self._surroundings = Surroundings(driver, Secrets(connection), self._events)
         self._singles = self._part(
@@ -102,23 +109,24 @@ class Sidecar:
             optional=kind.group == GROUP_SNAPSHOT_GROUP,
         )
 
-    async def work(self, end: Callable[[], Awaitable[object]]) -> None:
+    async def work(self, end: Callable[[], Awaitable[object]]) -> bool:
         """Work while we lead, until `end` returns, then finish what is in hand within the grace time.
 
+        Gives True then; False if we have given up to lead because the driver stays away.
         Raises a group of `NotLeading` as soon as another may lead.
         """
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(self._events.run(), name="events"),
-                tasks.create_task(self._driver.keep_in_touch(self._driver_returned), name="driver"),
+                tasks.create_task(self._driver.keep_in_touch(self._driver_returned, self._driver_lost), name="driver"),
                 tasks.create_task(self._leadership.run(), name="election"),
                 tasks.create_task(measure_lag(self._metrics.loop_lag.set), name="loop lag"),
             ]
             work = {tasks.create_task(self._singles.run(), name="singles")}
             if self._groups is not None:
                 work.add(tasks.create_task(self._groups.run(), name="groups"))
-            await end()
-            log.info("stopping")
+            wished = await self._until_over(end)
+            log.info("stopping", driver_away=self._driver.trouble)
             self._singles.close()
             if self._groups is not None:
                 self._groups.close()
@@ -126,6 +134,24 @@ class Sidecar:
             for task in background:
                 task.cancel()
         await self._leadership.give_up()
+        return wished
+
+    async def _until_over(self, end: Callable[[], Awaitable[object]]) -> bool:
+        """Return when the end is wished for (True), or when others should lead as our driver stays away (False)."""
+
+        async def wished() -> None:
+            await end()
+
+        wish = asyncio.create_task(wished(), name="end")
+        away = asyncio.create_task(self._away_for_long.wait(), name="driver away for long")
+        try:
+            await asyncio.wait((wish, away), return_when=asyncio.FIRST_COMPLETED)
+            return wish.done()
+        finally:
+            wish.cancel()
+            away.cancel()
+            if self._patience is not None:
+                self._patience.cancel()
 
     def secrets_in_use(self) -> set[SecretRef]:
         """The Secrets that have to be read, as far as is known."""
@@ -148,7 +174,13 @@ class Sidecar:
         except TimeoutError:
             log.info("some events are not sent")
 
+    def _driver_lost(self) -> None:
+        if self._settings.election.enabled:
+            self._patience = asyncio.get_running_loop().call_later(AWAY_SECONDS, self._away_for_long.set)
+
     def _driver_returned(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         self._singles.driver_returned()
         if self._groups is not None and self._groups.part is not None:
             self._groups.part.driver_returned()

@@ -16,12 +16,15 @@ from snapshotter.kube.connection import Connection, Limits, connect
 from snapshotter.metrics import Metrics
 from snapshotter.runtime.leader import NotLeading
 from snapshotter.settings import ElectionSettings
+from snapshotter.sidecar import app
+from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.web.server import serving
 from tests.world import CONTENT_PATH, DRIVER, World, each_kind
 
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 ELECTION = ElectionSettings(enabled=True, namespace="default")
+QUICK = replace(ELECTION, lease_duration=3.0, renew_deadline=2.0, retry_period=0.1)
 
 
 def no_leader() -> None:
@@ -107,10 +110,7 @@ async def test_a_leader_works_and_gives_the_lease_away_at_the_end(world: World) 
 
 @each_kind
 async def test_promise_11_the_lease_is_kept_while_the_driver_is_away(world: World) -> None:
-    quick = ElectionSettings(
-        enabled=True, namespace="default", lease_duration=3.0, renew_deadline=2.0, retry_period=0.1
-    )
-    async with world.sidecar(election=quick) as sidecar:
+    async with world.sidecar(election=QUICK) as sidecar:
         await world.until(lambda: not sidecar.health.ready())
         await world.driver.stop_serving()
         await world.until(sidecar.health.ready)
@@ -124,6 +124,39 @@ async def test_promise_11_the_lease_is_kept_while_the_driver_is_away(world: Worl
         assert held_by(world) == holder
 
 
+@each_kind
+async def test_promise_11_a_leader_whose_driver_stays_away_lets_another_lead_and_comes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.sidecar.sidecar.AWAY_SECONDS", 0.3)
+    options = DriverOptions(name=DRIVER, state=world.directory / "other-state")
+    async with Driver.serve(world.directory / "other.sock", options) as other, asyncio.TaskGroup() as replicas:
+        for volume in ("vol", "vol2"):
+            await other.make_volume(volume, b"bytes")
+        end = asyncio.Event()
+        one = world.settings(election=QUICK)
+        two = world.settings(election=QUICK, driver=replace(one.driver, csi_address=str(other.socket)))
+        replicas.create_task(app.serve(one, end.wait), name="one")
+        await world.make_content("first")
+        await world.until(lambda: world.ready("first"))
+        replicas.create_task(app.serve(two, end.wait), name="two")
+        await other.log.wait_until(lambda log: bool(log.of("GroupControllerGetCapabilities")))
+        await world.driver.stop_serving()
+        await world.make_content("second")
+        await world.until(lambda: world.ready("second"))
+        assert world.handle("second") in {*other.snapshots, *other.groups}
+        # Now the other way round: the first one is a candidate again.
+        world.driver.log.reset()
+        await world.driver.start_serving()
+        await world.driver.log.wait_until(lambda log: bool(log.of("GroupControllerGetCapabilities")))
+        await other.stop_serving()
+        await world.make_content("third")
+        await world.until(lambda: world.ready("third"))
+        assert world.handle("third") in world.stored
+        await other.start_serving()
+        end.set()
+
+
 def held_by(world: World) -> object:
     lease = world.server.get("leases", LEASE, "default")
     return None if lease is None else lease["spec"].get("holderIdentity")
@@ -132,10 +165,7 @@ def held_by(world: World) -> object:
 async def test_renewals_do_not_wait_for_the_limit_on_requests(world: World) -> None:
     """Promise 13."""
     kube = world.settings().kube
-    quick = ElectionSettings(
-        enabled=True, namespace="default", lease_duration=3.0, renew_deadline=2.0, retry_period=0.1
-    )
-    async with world.sidecar(election=quick, kube=replace(kube, qps=0.5, burst=1)):
+    async with world.sidecar(election=QUICK, kube=replace(kube, qps=0.5, burst=1)):
         await world.until(lambda: renewals(world) > 15, seconds=5)
 
 
