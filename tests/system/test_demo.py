@@ -94,24 +94,26 @@ async def demo(environment: dict[str, str], *arguments: str) -> AsyncIterator[Ru
 
 
 CLAIMS = (
+    "✓ each claim is bound to a volume of its size",
     "✓ archive is ready at once",
-    "✓ it took one call and at most three requests, none of them a read (1 call to the driver, 3 requests",
+    "✓ it took the sidecar one call and at most three requests, none of them a read (1 call to the driver, 3 requests",
     "✓ nightly is ready soon after its storage says so",
-    "✓ both statuses say what the storage says: handle, size and time",
+    "✓ both contents say what the storage says: handle, size and time",
     "✓ lost tells in its status what is wrong",
-    "✓ its snapshot still holds the bytes of its instant",
+    "✓ the new claim holds the bytes of the snapshot's instant",
     "✓ the new sidecar found that snapshot and did not cut another",
-    "✓ the content is gone and its snapshot has stayed",
-    "✓ the imported content has its handle, size and time",
-    "✓ the group is ready, and so is every member, with its size",
-    "✓ its members are of one instant: no number is in the journal that is not in the ledger",
+    "✓ both are gone and the snapshot has stayed",
+    "✓ the imported snapshot has its handle, size and time",
+    "✓ a claim that is restored from it holds the same bytes as ever",
+    "✓ there is one group on the storage, and one snapshot for each claim, ready and with its size",
+    "✓ they are of one instant: no number is in the journal that is not in the ledger",
     "✓ a client of v1beta1 sees the members as that version lists them",
     "✓ what it writes loses nothing of what v1beta1 does not know",
-    "✓ the group went with its content, and its members with it",
-    "✓ the API server has no contents any more",
-    "✓ the driver holds no snapshot any more",
+    "✓ the group goes with its members, and what was restored from them stays",
+    "✓ the API server has no snapshot, no content, no claim and no volume any more",
+    "✓ the driver is empty",
     "✓ none but lost caused a warning",
-    "✓ the sidecar ended in order (exit code 0",
+    "✓ the controller and the sidecar ended in order (exit codes 0 and 0",
 )
 
 
@@ -121,8 +123,8 @@ async def test_off_the_terminal_it_tells_each_change_in_a_line_and_all_checks_ho
     assert code == 0, running.out
     assert [claim for claim in CLAIMS if claim not in running.out] == []
     assert "✗" not in running.out
-    assert re.search(r"nightly: cut, not ready yet, snap-\w+, 4 MiB, cut at ", running.out)
-    assert re.search(r"nightly: ready, snap-\w+, 4 MiB, cut at ", running.out)
+    assert re.search(r"nightly: cut, not ready yet, 4 MiB, cut at ", running.out)
+    assert re.search(r"nightly: ready, 4 MiB, cut at ", running.out)
     assert all(re.match(r" *\d+\.\ds  ", line) for line in running.out.splitlines())
     assert re.search(r"All \d+ checks held, in \d+\.\d s\.\n$", running.out)
     assert left_behind(environment) == []
@@ -136,9 +138,9 @@ def test_on_a_terminal_it_keeps_a_table_up_to_date(environment: dict[str, str]) 
         assert process.wait(GENEROUS_SECONDS) == 0, out
     assert "\x1b[" in out
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out)
-    assert re.search(r"content +policy +state +snapshot +size +cut at", plain)
-    assert re.search(r"nightly +Delete +cut, not ready yet +snap-\w+ +4 MiB", plain)
-    assert re.search(r"nightly +Delete +ready +snap-\w+ +4 MiB", plain)
+    assert re.search(r"snapshot +of +state +size +cut at", plain)
+    assert re.search(r"nightly +database +cut, not ready yet +4 MiB", plain)
+    assert re.search(r"nightly +database +ready +4 MiB", plain)
     assert re.search(r"All \d+ checks held", plain)
     assert max(len(line) for line in plain.replace("\r", "\n").splitlines()) <= 80
     assert left_behind(environment) == []
@@ -170,7 +172,7 @@ def read_all(terminal: int) -> str:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_an_interruption_leaves_nothing(environment: dict[str, str], number: signal.Signals, code: int) -> None:
     async with demo(environment) as running:
-        await running.until(re.compile("nightly: being cut"))
+        await running.until(re.compile("nightly: cut, not ready yet"))
         running.process.send_signal(number)
         assert await running.end() == code
     assert "Traceback" not in running.out

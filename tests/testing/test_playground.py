@@ -10,16 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from snapshotter import names
 from snapshotter.testing.client import Json
 from snapshotter.testing.playground import objects
+from snapshotter.testing.playground.acts.stage import Report
 from snapshotter.testing.playground.board import Board, NotSeen, Row, State, row_of
-from snapshotter.testing.playground.demo import Report
 from snapshotter.testing.playground.pieces import Piece, PieceFailed
 from snapshotter.testing.playground.running import DirectoryInUse, playground
-from snapshotter.testing.playground.views import PlainView, size
-
-CUT_AT_NS = 1_700_000_000_123_000_000
+from snapshotter.testing.playground.views import PlainView, short, size
 
 
 async def test_a_content_becomes_ready_across_the_death_of_sidecar_and_driver(tmp_path: Path) -> None:
@@ -129,35 +126,42 @@ def is_ready(content: Json | None) -> bool:
     return content is not None and content.get("status", {}).get("readyToUse") is True
 
 
-def content(metadata: Json | None = None, **status: Any) -> Json:
+def snapshot(metadata: Json | None = None, **status: Any) -> Json:
     return {
         "metadata": {"name": "a", **(metadata or {})},
-        "spec": {"deletionPolicy": "Delete"},
+        "spec": {"source": {"persistentVolumeClaimName": "data"}},
         "status": status,
     }
 
 
+CUT: dict[str, Any] = {"boundVolumeSnapshotContentName": "content", "creationTime": "2026-01-01T12:00:00Z"}
+CUT_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
 ROWS = {
-    "nothing has happened yet": (content(), Row("a", "Delete", State.WAITING)),
-    "the mark means that it is being cut": (
-        content({"annotations": {names.BEING_CREATED: "yes"}}),
-        Row("a", "Delete", State.BEING_CUT),
+    "nothing has happened yet": (snapshot(), Row("a", "data", State.WAITING)),
+    "with a content it is being cut": (
+        snapshot(boundVolumeSnapshotContentName="content"),
+        Row("a", "data", State.BEING_CUT),
     ),
-    "a handle without readiness": (
-        content(snapshotHandle="snap", readyToUse=False),
-        Row("a", "Delete", State.NOT_READY, "snap"),
+    "a time without readiness": (
+        snapshot(**CUT, readyToUse=False),
+        Row("a", "data", State.NOT_READY, created_at=CUT_AT),
     ),
     "ready, with everything that is known": (
-        content(snapshotHandle="snap", readyToUse=True, restoreSize=4096, creationTime=CUT_AT_NS),
-        Row("a", "Delete", State.READY, "snap", 4096, datetime.fromtimestamp(CUT_AT_NS / 1e9, UTC)),
+        snapshot(**CUT, readyToUse=True, restoreSize="4Ki"),
+        Row("a", "data", State.READY, 4096, CUT_AT),
     ),
-    "an error tells more than a handle": (
-        content(snapshotHandle="snap", error={"message": "it broke"}),
-        Row("a", "Delete", State.FAILING, "snap", error="it broke"),
+    "an error tells more than a time": (
+        snapshot(**CUT, error={"message": "it broke"}),
+        Row("a", "data", State.FAILING, created_at=CUT_AT, error="it broke"),
     ),
     "being deleted tells most": (
-        content({"deletionTimestamp": "2026-01-01T00:00:00Z"}, snapshotHandle="snap", readyToUse=True),
-        Row("a", "Delete", State.DELETING, "snap"),
+        snapshot({"deletionTimestamp": "2026-01-01T00:00:00Z"}, **CUT, readyToUse=True),
+        Row("a", "data", State.DELETING, created_at=CUT_AT),
+    ),
+    "brought in": (
+        {"metadata": {"name": "a"}, "spec": {"source": {"volumeSnapshotContentName": "content"}}},
+        Row("a", "content", State.WAITING),
     ),
 }
 
@@ -182,7 +186,12 @@ def test_size(size_bytes: int | None, expected: str) -> None:
     assert size(size_bytes) == expected
 
 
-async def test_waiting_for_a_state_in_vain_says_how_the_content_is() -> None:
+def test_long_names_are_shown_by_their_beginning() -> None:
+    assert short("nightly") == "nightly"
+    assert short("snapshot-" + 64 * "0") == "snapshot-00000000…"
+
+
+async def test_waiting_for_a_state_in_vain_says_how_the_snapshot_is() -> None:
     with pytest.raises(NotSeen, match=r'a is not there after .* instead of "ready"'):
         await Board(lambda _: None, patience_seconds=0.05).until("a", State.READY)
 

@@ -30,7 +30,7 @@ from snapshotter.testing.provisioner.plan import (
     claim_step,
     volume_step,
 )
-from snapshotter.testing.provisioner.quantities import size_bytes
+from snapshotter.testing.quantities import size_bytes
 
 DRIVER = "bytes.csi.example.com"
 SOON_SECONDS = 20.0

@@ -1,6 +1,7 @@
 """The playground: `snapshotter demo` and `snapshotter local`.
 
-`running.py` starts the pieces, for tests as well; `demo.py` and `local.py` are the two programs.
+`running.py` starts the pieces, for tests as well; `demo.py` and `local.py` are the two programs, and `acts` holds the
+demo's story.
 """
 
 import os

@@ -1,23 +1,23 @@
-"""What is to be seen of the contents: one row each, kept up to date by a watch."""
+"""What is to be seen of the VolumeSnapshots: one row each, kept up to date by a watch."""
 
 import asyncio
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from snapshotter import names
 from snapshotter.testing.client import ApiFailure, Change, Json, KubeClient
+from snapshotter.testing.quantities import size_bytes
 
 PATIENCE_SECONDS: Final = 20.0
 """How long is waited for something that takes two or three seconds as a rule."""
 
 
 class State(enum.StrEnum):
-    """How far a content is, in words."""
+    """How far a snapshot is, in words."""
 
     WAITING = "waiting"
     BEING_CUT = "being cut"
@@ -30,12 +30,12 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What users look at in a VolumeSnapshotContent."""
+    """What users look at in a VolumeSnapshot."""
 
     name: str
-    policy: str
+    source: str
+    """The claim, or the content that was brought in."""
     state: State
-    handle: str | None = None
     size_bytes: int | None = None
     created_at: datetime | None = None
     error: str | None = None
@@ -45,16 +45,16 @@ class NotSeen(Exception):
     """What was waited for did not come about."""
 
 
-def row_of(content: Json) -> Row:
-    status = content.get("status", {})
-    created_at_ns = status.get("creationTime")
+def row_of(snapshot: Json) -> Row:
+    status = snapshot.get("status", {})
+    size = status.get("restoreSize")
+    created_at = status.get("creationTime")
     return Row(
-        name=content["metadata"]["name"],
-        policy=content["spec"]["deletionPolicy"],
-        state=_state(content["metadata"], status),
-        handle=status.get("snapshotHandle"),
-        size_bytes=status.get("restoreSize"),
-        created_at=None if created_at_ns is None else datetime.fromtimestamp(created_at_ns / 1e9, UTC),
+        name=snapshot["metadata"]["name"],
+        source=next(iter(snapshot["spec"]["source"].values())),
+        state=_state(snapshot["metadata"], status),
+        size_bytes=None if size is None else size_bytes(size),
+        created_at=None if created_at is None else datetime.fromisoformat(created_at),
         error=status.get("error", {}).get("message"),
     )
 
@@ -66,13 +66,13 @@ def _state(metadata: Json, status: Json) -> State:
         return State.FAILING
     if status.get("readyToUse"):
         return State.READY
-    if "snapshotHandle" in status:
+    if "creationTime" in status:
         return State.NOT_READY
-    return State.BEING_CUT if names.BEING_CREATED in metadata.get("annotations", {}) else State.WAITING
+    return State.BEING_CUT if "boundVolumeSnapshotContentName" in status else State.WAITING
 
 
 class Board:
-    """The rows by the contents' names, in the order in which they came. Rows of deleted contents stay."""
+    """The rows by the snapshots' names, in the order in which they came. Rows of deleted snapshots stay."""
 
     def __init__(self, changed: Callable[[Row], None], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._rows: dict[str, Row] = {}
@@ -87,14 +87,14 @@ class Board:
     async def follow(self, api: KubeClient) -> None:
         """Keep up to date, for as long as the API server is there."""
         try:
-            async for change in api.follow("VolumeSnapshotContent"):
+            async for change in api.follow("VolumeSnapshot"):
                 self._learn(change)
         except ApiFailure as error:
             if not error.unreachable:
                 raise
 
     async def until(self, name: str, *states: State) -> Row:
-        """The content's row once it is in one of these states. Raises `NotSeen`."""
+        """The snapshot's row once it is in one of these states. Raises `NotSeen`."""
         try:
             async with asyncio.timeout(self._patience_seconds):
                 while (row := self._rows.get(name)) is None or row.state not in states:

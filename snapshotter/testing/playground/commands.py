@@ -53,8 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
     showing = commands.add_parser(
         "demo",
-        help="show in a few seconds what the sidecar does, and check it",
-        description="Cuts, keeps, imports and deletes snapshots, kills the sidecar in between, and checks every claim. "
+        help="show in half a minute what snapshots and groups do, and check it",
+        description="Cuts, restores, keeps, imports and deletes snapshots and a group of them, kills the sidecar and "
+        "the controller in between, and checks all that it says. "
         "Ends with 0 when all checks held, with 1 otherwise. Shows a live table on a terminal, and plain lines "
         "elsewhere or when NO_COLOR or CI is set.",
         allow_abbrev=False,

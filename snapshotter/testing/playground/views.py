@@ -34,7 +34,10 @@ INDENT: Final = 2
 """Columns by which a check's mark and the table stand in from the steps."""
 
 LEAVING: Final = (State.DELETING, State.GONE)
-"""Of such contents there is no more to say than that."""
+"""Of such snapshots there is no more to say than that."""
+
+LONGEST_NAME: Final = 18
+"""Characters of a snapshot's name that are shown."""
 
 REFRESHES_PER_SECOND: Final = 10
 
@@ -62,10 +65,10 @@ class View(Protocol):
         """Something new begins."""
 
     def row(self, row: Row) -> None:
-        """A content has changed."""
+        """A snapshot has changed."""
 
     def picture(self) -> None:
-        """The contents as they are now are worth keeping in sight."""
+        """The snapshots as they are now are worth keeping in sight."""
 
     def check(self, check: Check) -> None:
         """Something has been looked at."""
@@ -84,6 +87,11 @@ def size(size_bytes: int | None) -> str:
             break
         amount, unit = amount / 1024, larger
     return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def short(name: str) -> str:
+    """A name as far as it tells something: those of members are hashes of 64 characters."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 @contextlib.contextmanager
@@ -112,7 +120,7 @@ class PlainView:
 
     def row(self, row: Row) -> None:
         known = "" if row.state in LEAVING else facts(row)
-        line = f"  {row.name}: {row.state}" + (f", {known}" if known else "")
+        line = f"  {short(row.name)}: {row.state}" + (f", {known}" if known else "")
         if line != self._rows.get(row.name):
             self._rows[row.name] = line
             self._line(line)
@@ -132,7 +140,7 @@ class PlainView:
 
 
 class TerminalView:
-    """Steps and checks roll upwards; below them stands the table of contents, up to date."""
+    """Steps and checks roll upwards; below them stands the table of snapshots, up to date."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -177,26 +185,24 @@ class TerminalView:
     def _table_and_errors(self) -> RenderableType:
         if not self._rows:
             return Text("")
-        errors = [f"{row.name}: {row.error}" for row in self._rows.values() if row.error]
+        errors = [f"{short(row.name)}: {row.error}" for row in self._rows.values() if row.error]
         told = (Padding(Text(error, style="red"), (0, 0, 0, INDENT)) for error in errors)
         return Group(Text(""), self._table(), *told)
 
     def _table(self) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
-        for heading in ("content", "policy", "state", "snapshot", "size", "cut at"):
+        for heading in ("snapshot", "of", "state", "size", "cut at"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "size" else "left")
         for row in self._rows.values():
             state = Text(row.state, style=STYLES[row.state])
             faded = "dim" if row.state is State.GONE else ""
-            table.add_row(
-                row.name, row.policy, state, row.handle or "", size(row.size_bytes), _cut_at(row), style=faded
-            )
+            table.add_row(short(row.name), row.source, state, size(row.size_bytes), _cut_at(row), style=faded)
         return Padding(table, (0, 0, 0, INDENT))
 
 
 def facts(row: Row) -> str:
     cut_at = f"cut at {_cut_at(row)}" if row.created_at else ""
-    return ", ".join(fact for fact in (row.handle, size(row.size_bytes), cut_at, row.error) if fact)
+    return ", ".join(fact for fact in (size(row.size_bytes), cut_at, row.error) if fact)
 
 
 def _cut_at(row: Row) -> str:

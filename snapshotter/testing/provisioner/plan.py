@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from snapshotter import names
 from snapshotter.testing.client import Json
-from snapshotter.testing.provisioner.quantities import size_bytes
+from snapshotter.testing.quantities import size_bytes
 
 RESERVED_PREFIX: Final = names.RESERVED_PREFIX
 ALLOW_MODE_CHANGE: Final = "snapshot.storage.kubernetes.io/allow-volume-mode-change"

@@ -34,6 +34,8 @@ from snapshotter.testing.provisioner.plan import (
 )
 
 CALL_SECONDS: Final = 30.0
+HEARSAY_SECONDS: Final = 0.3
+"""What one watch tells may be that much later than what another tells."""
 FIRST_RETRY_SECONDS: Final = 0.25
 LONGEST_RETRY_SECONDS: Final = 5.0
 
@@ -100,13 +102,18 @@ class Provisioner:
                     self._start_what_is_due(tasks)
 
     def _start_what_is_due(self, tasks: asyncio.TaskGroup) -> None:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         known: dict[str, Attempt] = {}
         for item, step in self._steps():
             uid = item["metadata"]["uid"]
             attempt = self._attempts.get(uid)
             if attempt is None or attempt.step != step:
                 attempt = Attempt(step)
+                if isinstance(step, Refuse):
+                    # What is missing may be there and just not have been heard of.
+                    attempt.not_before = now + HEARSAY_SECONDS
+                    loop.call_later(HEARSAY_SECONDS, self._cluster.changed.set)
             known[uid] = attempt
             if uid not in self._busy and attempt.not_before <= now:
                 self._busy.add(uid)
