@@ -24,7 +24,7 @@ from tests.world import GROUP, SINGLE, Kind, World
 DIRECTORY = MANIFESTS / "examples"
 DRIVER = "hostpath.csi.k8s.io"
 SINGLE_API, GROUP_API = "snapshot.storage.k8s.io", "groupsnapshot.storage.k8s.io"
-PROVISIONER = "the provisioner"
+SCENARIOS = Path(__file__).parents[1] / "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Example:
     """Kind and name of each."""
     controlled: bool = False
     """The snapshot-controller does what the comment says: `test_walkthroughs` shows it."""
+    provisioned: bool = False
+    """A provisioner is needed as well: `system/test_scenarios.py` applies it in the playground, which has one."""
     needs: str = ""
     """Who else is needed for it and is not there."""
     refused: str = ""
@@ -59,7 +61,7 @@ EXAMPLES = {
     "block-volume.yaml": Example(
         (claim("block-pvc"), single("block-snapshot-demo"), claim("block-pvc-restore")),
         controlled=True,
-        needs=PROVISIONER,
+        provisioned=True,
     ),
     "groupsnapshot-by-expression.yaml": Example((group("groupsnapshot-by-expression"),), controlled=True),
     "groupsnapshot-v1.yaml": Example((group("new-groupsnapshot-demo"),), controlled=True),
@@ -102,16 +104,16 @@ EXAMPLES = {
         ),
         needs="the driver of another maker",
     ),
-    "kubernetes-docs/pvc0-restore.yaml": Example((claim("pvc0-restore"),), needs=PROVISIONER),
+    "kubernetes-docs/pvc0-restore.yaml": Example((claim("pvc0-restore"),), provisioned=True),
     "kubernetes-docs/snapcontent-72d9a349.yaml": Example(
         ("VolumeSnapshotContent snapcontent-72d9a349-aacd-42d2-a240-d775650d2455",),
     ),
     "kubernetes-docs/test-snapshot.yaml": Example(
         ("VolumeSnapshotContent test-content", single("test-snapshot")),
     ),
-    "pvc.yaml": Example((claim("hpvc"),), needs=PROVISIONER),
+    "pvc.yaml": Example((claim("hpvc"),), provisioned=True),
     "quota.yaml": Example(("ResourceQuota snapshots",)),
-    "restore.yaml": Example((claim("hpvc-restore"),), needs=PROVISIONER),
+    "restore.yaml": Example((claim("hpvc-restore"),), provisioned=True),
     "snapshot-of-default-class.yaml": Example((single("default-class-snapshot-demo"),), controlled=True),
     "snapshot-v1.yaml": Example((single("new-snapshot-demo-v1"),), controlled=True),
     "snapshotclass-default.yaml": Example(("VolumeSnapshotClass csi-hostpath-default",), controlled=True),
@@ -122,7 +124,7 @@ EXAMPLES = {
     "snapshotclass-with-secret.yaml": Example(
         ("Secret csi-hostpath-credentials", "VolumeSnapshotClass csi-hostpath-with-secret"),
     ),
-    "storageclass.yaml": Example(("StorageClass csi-hostpath-sc",), needs=PROVISIONER),
+    "storageclass.yaml": Example(("StorageClass csi-hostpath-sc",), provisioned=True),
 }
 
 # What comes of the contents and the classes that are applied, as far as the sidecar does it.
@@ -162,13 +164,21 @@ def by_itself(name: str) -> bool:
 
 def test_every_example_is_known_here_and_tested_or_waits_for_somebody() -> None:
     assert {str(file.relative_to(DIRECTORY)) for file in DIRECTORY.rglob("*.yaml")} == EXAMPLES.keys()
-    untested = {name for name, each in EXAMPLES.items() if not each.needs and not by_itself(name)}
+    untested = {
+        name for name, each in EXAMPLES.items() if not each.needs and not each.provisioned and not by_itself(name)
+    }
     # Two are tested by themselves below, and the claims are there to be selected by a group.
     assert untested == {
         "kubernetes-docs/group-claims.yaml",
         "kubernetes-docs/snapcontent-72d9a349.yaml",
         "quota.yaml",
     }
+
+
+@pytest.mark.parametrize("name", [name for name, each in EXAMPLES.items() if each.provisioned])
+def test_what_needs_a_provisioner_is_applied_in_the_playground(name: str) -> None:
+    texts = [(SCENARIOS / file).read_text() for file in ("person.py", "test_scenarios.py")]
+    assert any(f'apply("{name}"' in text for text in texts)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
