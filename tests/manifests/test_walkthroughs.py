@@ -1,6 +1,7 @@
 """What the examples ask of the snapshot-controller: it works in this process beside the sidecar, on the stand-ins.
 
-A provisioner has no part in it: claims are bound by hand, each to a volume of the examples' driver.
+A provisioner has no part in it: claims are bound by hand, each to a volume of the examples' driver. With one, and with
+the installed commands, `tests/system/test_scenarios.py` does it.
 """
 
 import asyncio

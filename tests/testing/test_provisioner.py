@@ -1,12 +1,14 @@
 """The provisioner: what it decides, and what becomes of claims with the other stand-ins."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from snapshotter.testing.apiserver import ApiServer
@@ -215,6 +217,7 @@ CLAIMS: Mapping[str, tuple[Json, Seen, ClaimStep | None]] = {
 }
 
 REFUSALS: Mapping[str, tuple[Json, Seen, str]] = {
+    "no size": (claim(resources={"requests": {"storage": "-1Gi"}}), seen(), "what it asks for is not a size: '-1Gi'"),
     "another kind of source": (
         from_snapshot(apiGroup=None, kind="PersistentVolumeClaim"),
         seen(),
@@ -520,3 +523,51 @@ async def test_the_driver_may_come_later(tmp_path: Path) -> None:
             await site.make_claim("data")
             await site.until_bound("data")
             assert (ready_without_driver, provisioner.ready) == (False, True)
+
+
+@asynccontextmanager
+async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "snapshotter.testing.provisioner", *arguments),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
+
+
+async def test_as_a_process_it_is_not_ready_without_a_driver_and_ends_on_a_signal(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    address = f"127.0.0.1:{unused_tcp_port}"
+    kubeconfig = tmp_path / "kubeconfig"
+    async with ApiServer.serve() as server, aiohttp.ClientSession() as http:
+        kubeconfig.write_text(server.kubeconfig())
+        options = (f"--socket={tmp_path}/csi.sock", f"--kubeconfig={kubeconfig}", f"--http-endpoint={address}")
+        async with process(*options) as running:
+            assert await readiness(http, f"http://{address}/readyz") == 503
+            async with process(*options) as second:
+                _, said = await asyncio.wait_for(second.communicate(), SOON_SECONDS)
+                assert (second.returncode, b"address already in use" in said) == (1, True)
+            running.terminate()
+            assert await asyncio.wait_for(running.wait(), SOON_SECONDS) == 0
+
+
+async def readiness(http: aiohttp.ClientSession, url: str) -> int:
+    """What it answers once it answers."""
+    async with asyncio.timeout(SOON_SECONDS):
+        while True:
+            try:
+                async with http.get(url) as response:
+                    return response.status
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_process_without_a_kubeconfig_ends_and_says_so(tmp_path: Path) -> None:
+    async with process(f"--socket={tmp_path}/csi.sock", f"--kubeconfig={tmp_path}/none") as running:
+        _, said = await asyncio.wait_for(running.communicate(), SOON_SECONDS)
+    assert (running.returncode, b"the provisioner cannot work: " in said) == (1, True)

@@ -1,6 +1,7 @@
 """`python -m snapshotter.testing.provisioner`: the provisioner as a process.
 
-Waits for the driver and the API server. Ends with 0 on SIGTERM or SIGINT; with 1 when it cannot serve at its address.
+Waits for the driver and the API server. Ends with 0 on SIGTERM or SIGINT; with 1 when it has no
+kubeconfig or cannot serve at its address.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from snapshotter.testing.client import KubeClient
-from snapshotter.testing.provisioner.provisioner import Provisioner, provisioning
+from snapshotter.testing.provisioner.provisioner import Provisioner, provisioner_for
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,10 +62,13 @@ async def run(arguments: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         api = await stack.enter_async_context(KubeClient.of(arguments.kubeconfig))
-        provisioner = await stack.enter_async_context(provisioning(api, arguments.socket))
+        provisioner = await stack.enter_async_context(provisioner_for(api, arguments.socket))
         if arguments.http_endpoint:
             await stack.enter_async_context(_serve_readiness(provisioner, *arguments.http_endpoint))
-        await stop.wait()
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(provisioner.run(), name="provisioner")
+            await stop.wait()
+            working.cancel()
 
 
 def main() -> int:

@@ -156,7 +156,10 @@ def _volume_of(claim: Json, seen: Seen) -> str | None:
 
 def _provision(claim: Json, storage_class: Json, seen: Seen, driver: str) -> Provision:
     spec = claim["spec"]
-    size = size_bytes(spec["resources"]["requests"]["storage"])
+    try:
+        size = size_bytes(spec["resources"]["requests"]["storage"])
+    except ValueError as error:
+        raise _Refused(f"what it asks for is {error}") from error
     parameters: Mapping[str, str] = storage_class.get("parameters") or {}
     return Provision(
         name=f"pvc-{claim['metadata']['uid']}",

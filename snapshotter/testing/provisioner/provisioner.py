@@ -236,16 +236,21 @@ class Provisioner:
 
 
 @contextlib.asynccontextmanager
+async def provisioner_for(api: KubeClient, socket: Path) -> AsyncIterator[Provisioner]:
+    """A provisioner for the driver at this socket; it works while it is `run`."""
+    async with grpc.aio.insecure_channel(f"unix:{socket}", options=CHANNEL_OPTIONS) as channel:
+        yield Provisioner(api, channel)
+
+
+@contextlib.asynccontextmanager
 async def provisioning(api: KubeClient, socket: Path) -> AsyncIterator[Provisioner]:
     """A provisioner at work for the driver at this socket."""
-    async with grpc.aio.insecure_channel(f"unix://{socket}", options=CHANNEL_OPTIONS) as channel:
-        provisioner = Provisioner(api, channel)
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(provisioner.run(), name="provisioner")
-            try:
-                yield provisioner
-            finally:
-                working.cancel()
+    async with provisioner_for(api, socket) as provisioner, asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(provisioner.run(), name="provisioner")
+        try:
+            yield provisioner
+        finally:
+            working.cancel()
 
 
 @contextlib.contextmanager
@@ -265,7 +270,9 @@ def _request(step: Provision) -> csi_pb2.CreateVolumeRequest:
         parameters=step.parameters,
     )
     for mode in step.access_modes:
-        capability = request.volume_capabilities.add(access_mode=AccessMode(mode=ACCESS_MODES[mode]))
+        capability = request.volume_capabilities.add(
+            access_mode=AccessMode(mode=ACCESS_MODES.get(mode, AccessMode.UNKNOWN))
+        )
         if step.volume_mode == "Block":
             capability.block.SetInParent()
         else:
