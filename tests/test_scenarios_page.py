@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from tests.manifests.test_examples import EXAMPLES, PROVISIONER
-from tests.pages import DOCS, TESTS, find, references, rows
+from tests.pages import DOCS, find, references, rows
 
 PAGE: Final = (DOCS / "scenarios.md").read_text()
 EXPLAINED: Final = {"S33", "S34"}
@@ -21,8 +20,3 @@ def test_every_scenario_has_a_test_but_those_that_ask_for_nothing() -> None:
 
 def test_the_tests_exist() -> None:
     assert [place for place in references(PAGE) if find(place) is None] == []
-
-
-def test_what_the_provisioner_does_for_an_example_is_shown_in_the_playground() -> None:
-    text = "".join((TESTS / "system" / name).read_text() for name in ("person.py", "test_scenarios.py"))
-    assert [name for name, each in EXAMPLES.items() if each.needs == PROVISIONER and f'"{name}"' not in text] == []

@@ -38,7 +38,7 @@ class Example:
     provisioned: bool = False
     """A provisioner is needed as well: `system/test_scenarios.py` applies it in the playground, which has one."""
     needs: str = ""
-    """Who else is needed for it and is not there. The provisioner is in the playground: `test_scenarios` shows it."""
+    """Who else is needed for it and is not there."""
     refused: str = ""
     """The field that makes the last object impossible."""
     deprecated: bool = False
