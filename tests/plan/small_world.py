@@ -376,7 +376,7 @@ class SmallWorld:
         elif status.get("readyToUse"):
             pass
         elif imported is not None:
-            self._tell(kind, name, self._found(kind, imported) | {"readyToUse": True})
+            self._tell(kind, name, self._found(kind, imported) | {"readyToUse": True, "error": None})
         elif handle is not None:
             infos = [info | {"readyToUse": True} for info in status.get("volumeSnapshotInfoList", [])]
             known = {"volumeSnapshotInfoList": infos} if infos else {}
@@ -423,6 +423,8 @@ class SmallWorld:
         member = names.MEMBER_OF_GROUP in content["metadata"].get("annotations", {})
         member = member or (kind == "content" and "volumeGroupSnapshotHandle" in content.get("status", {}))
         if handle is None or member:
+            # What was imported, and never looked at, stays.
+            self.keep(self._imported(kind, content) or "")
             return
         if content["spec"]["deletionPolicy"] == "Delete" and is_marked(kind, content):
             self.storage.delete(handle)
