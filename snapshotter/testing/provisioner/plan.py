@@ -178,12 +178,13 @@ def _snapshot_handle(claim: Json, size: int, seen: Seen, driver: str) -> str | N
     source = claim["spec"].get("dataSourceRef") or claim["spec"].get("dataSource")
     if source is None:
         return None
-    if (source.get("apiGroup"), source["kind"]) != (names.SNAPSHOT_GROUP, "VolumeSnapshot"):
-        raise _Refused(f"its data source is a {source['kind']}; volumes are made from VolumeSnapshots alone")
+    kind = source.get("kind", "")
+    if (source.get("apiGroup"), kind) != (names.SNAPSHOT_GROUP, "VolumeSnapshot"):
+        raise _Refused(f"its data source is a {kind}; volumes are made from VolumeSnapshots alone")
     namespace = claim["metadata"]["namespace"]
     if source.get("namespace") not in (None, "", namespace):
         raise _Refused(f'its VolumeSnapshot is in another namespace, "{source["namespace"]}"')
-    name = source["name"]
+    name = source.get("name", "")
     snapshot = seen.snapshots.get(f"{namespace}/{name}")
     if snapshot is None:
         raise _Refused(f'there is no VolumeSnapshot "{name}"')
@@ -223,4 +224,4 @@ def _content_handle(claim: Json, snapshot: Json, seen: Seen, driver: str) -> str
 
 
 def _key(metadata: Mapping[str, Any]) -> str:
-    return f"{metadata.get('namespace', '')}/{metadata['name']}"
+    return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"

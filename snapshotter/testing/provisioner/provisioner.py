@@ -181,7 +181,9 @@ class Provisioner:
     async def _bind(self, claim: Json, name: str) -> None:
         """First the volume, then the claim; so a volume is never taken for two claims."""
         metadata = claim["metadata"]
-        volume = self._cluster.seen.volumes[name]
+        volume = self._cluster.seen.volumes.get(name)
+        if volume is None:
+            return  # it has gone meanwhile
         ref = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
         ref |= {key: metadata[key] for key in ("namespace", "name", "uid")}
         await self._patch_volume(volume, {"spec": {"claimRef": ref}})
