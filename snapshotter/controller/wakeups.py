@@ -17,6 +17,7 @@ from snapshotter.model.storage import Claim, Volume
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
+from snapshotter.plan.claims import groups_concerned
 from snapshotter.runtime.workqueue import WorkQueue
 
 
@@ -70,6 +71,8 @@ class Wakeups:
                 if each is not None and each.group is not None
             },
         )
+        if new is None and old is not None and old.claim_key is not None:
+            self._let_go(self._stores.storage.claim(old.claim_key))
 
     def content_changed(self, old: Content | None, new: Content | None) -> None:
         self._consider(self.contents, _keys(old, new))
@@ -106,6 +109,9 @@ class Wakeups:
         self._consider(self.groups, _keys(old, new))
         for key in _keys(old, new):
             self._consider(self.snapshots, {each.key for each in self._stores.singles.concerned_by_group(key)})
+        if new is None and old is not None:
+            for claim in self._stores.storage.claims_in(old.namespace):
+                self._let_go(claim)
 
     def group_content_changed(self, old: GroupContent | None, new: GroupContent | None) -> None:
         self._consider(self.group_contents, _keys(old, new))
@@ -136,9 +142,14 @@ class Wakeups:
             self.consider_everything()
 
     def _claim_concerns(self, claim: Claim) -> None:
-        singles, groups = self._stores.singles, self._stores.groups
+        singles = self._stores.singles
         self._consider(self.snapshots, {each.key for each in singles.snapshots_of_claim(claim.key)})
-        self._consider(self.groups, {each.key for each in groups.groups_in(claim.namespace) if not each.ready})
+        self._consider(self.groups, {group.key for group in groups_concerned(claim, self._stores)})
+
+    def _let_go(self, claim: Claim | None) -> None:
+        """One who may have needed a claim is gone: others may have kept it for that one alone."""
+        if claim is not None and claim.protected:
+            self._claim_concerns(claim)
 
     def _groups_with_member(self, content: Content) -> None:
         snapshot = self._stores.singles.snapshot(_ref(content))

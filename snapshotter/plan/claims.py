@@ -1,6 +1,6 @@
 """Which volume a claim stands for, and whether it may be cut."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -56,33 +56,68 @@ def protected(claim_key: str, storage: Storage) -> bool:
 def releasable(claim_key: str, cluster: Cluster, *, besides: UserSnapshot | None = None) -> bool:
     """Whether a claim is protected by us, and nobody needs that any more; `besides` is one who does not."""
     claim = cluster.storage.claim(claim_key)
-    return (
-        claim is not None
-        and claim.protected
-        and cluster.groups.known is not None
-        and not any(_is_at(claim, request, cluster) for request in _interested(claim, cluster) if request != besides)
+    return claim is not None and bool(releasable_of((claim,), cluster, besides=besides))
+
+
+def releasable_of(claims: Iterable[Claim], cluster: Cluster, *, besides: UserSnapshot | None = None) -> tuple[str, ...]:
+    """The keys of those of the claims of one namespace that are `releasable`."""
+    held = [claim for claim in claims if claim.protected]
+    if not held or cluster.groups.known is None:
+        return ()
+    # What groups need is found out once, not for each claim.
+    needs = [
+        need
+        for group in cluster.groups.groups_in(held[0].namespace)
+        if group != besides and (need := _need(group, cluster)) is not None
+    ]
+    handles = {handle for need in needs if not isinstance(need, LabelSelector) for handle in need}
+    selectors = [need for need in needs if isinstance(need, LabelSelector)]
+    return tuple(
+        sorted(
+            claim.key
+            for claim in held
+            if _handle(claim, cluster.storage) not in handles
+            and not any(_selects(selector, claim) for selector in selectors)
+            and not any(
+                _is_at(snapshot, cluster)
+                for snapshot in cluster.singles.snapshots_of_claim(claim.key)
+                if snapshot != besides
+            )
+        )
     )
 
 
-def _interested(claim: Claim, cluster: Cluster) -> Iterator[VolumeSnapshot | VolumeGroupSnapshot]:
-    yield from cluster.singles.snapshots_of_claim(claim.key)
-    yield from cluster.groups.groups_in(claim.namespace)
+def groups_concerned(claim: Claim, cluster: Cluster) -> Iterator[VolumeGroupSnapshot]:
+    """The groups that are made of a claim's volume, or would be made of it."""
+    handle = _handle(claim, cluster.storage)
+    for group in cluster.groups.groups_in(claim.namespace):
+        content = _content(group, cluster.groups.content)
+        if content is not None:
+            if handle in content.volumes:
+                yield group
+        elif group.selector is not None and _selects(group.selector, claim):
+            yield group
 
 
-def _is_at(claim: Claim, request: VolumeSnapshot | VolumeGroupSnapshot, cluster: Cluster) -> bool:
-    """Whether the request is still to be made from the claim. What was cut and is lost will not be."""
-    if request.ready:
+def _is_at(snapshot: VolumeSnapshot, cluster: Cluster) -> bool:
+    """Whether a snapshot is still to be made from its claim. What was cut and is lost will not be."""
+    if snapshot.ready:
         return False
-    if isinstance(request, VolumeSnapshot):
-        single = _content(request, cluster.singles.content)
-        return not _leaves(request, single) and not (request.cut and single is None)
-    content = _content(request, cluster.groups.content)
-    if _leaves(request, content):
-        return False
+    content = _content(snapshot, cluster.singles.content)
+    return not _leaves(snapshot, content) and not (snapshot.cut and content is None)
+
+
+def _need(group: VolumeGroupSnapshot, cluster: Cluster) -> tuple[str, ...] | LabelSelector | None:
+    """What a group is still to be made from: volumes by their handles, or the claims of a selector; None: nothing."""
+    if group.ready:
+        return None
+    content = _content(group, cluster.groups.content)
+    if _leaves(group, content):
+        return None
     if content is None:
-        return not request.cut and request.selector is not None and _selects(request.selector, claim)
+        return None if group.cut else group.selector
     # What is cut was settled when the content was made: labels count no more.
-    return _handle(claim, cluster.storage) in content.volumes
+    return content.volumes
 
 
 def _leaves(request: UserSnapshot, content: AnyContent | None) -> bool:

@@ -15,7 +15,7 @@ from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan import selectors
 from snapshotter.plan.binding import Missing, find, leaving_unbound, own_content, points_to
 from snapshotter.plan.bodies import content_body, member_content_name, member_name, member_status
-from snapshotter.plan.claims import Source, releasable, source
+from snapshotter.plan.claims import Source, releasable_of, source
 from snapshotter.plan.classes import default_class, named_class
 from snapshotter.plan.cluster import Cluster
 from snapshotter.plan.nodes import managed_by
@@ -227,14 +227,13 @@ def _with_content(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cl
 
 def _let_go(group: VolumeGroupSnapshot, content: GroupContent, cluster: Cluster) -> tuple[str, ...]:
     """The claims that nobody is cutting any more: the members', and those that had other labels before the cut."""
-    if group.ready:
-        # Also where several volumes have a member's handle, of which one was protected.
-        volumes = (cluster.storage.volumes_of(content.spec.driver, handle) for handle in content.volumes)
-        names_of_claims = {_claim_name(volume, group.namespace) for found in volumes for volume in found}
-        claims = [f"{group.namespace}/{name}" for name in names_of_claims if name is not None]
-    else:
-        claims = [claim.key for claim in cluster.storage.claims_in(group.namespace)]
-    return tuple(sorted(key for key in claims if releasable(key, cluster)))
+    if not group.ready:
+        return releasable_of(cluster.storage.claims_in(group.namespace), cluster)
+    # Also where several volumes have a member's handle, of which one was protected.
+    volumes = (cluster.storage.volumes_of(content.spec.driver, handle) for handle in content.volumes)
+    claim_names = {_claim_name(volume, group.namespace) for found in volumes for volume in found}
+    claims = (cluster.storage.claim(f"{group.namespace}/{name}") for name in claim_names if name is not None)
+    return releasable_of((claim for claim in claims if claim is not None), cluster)
 
 
 def _step_for_members(
@@ -340,8 +339,7 @@ def _only_protected_for(group: VolumeGroupSnapshot, cluster: Cluster) -> tuple[s
     """The claims that nobody but this group still protects. Which ones it has selected may have changed meanwhile."""
     if group.selector is None:
         return ()
-    claims = cluster.storage.claims_in(group.namespace)
-    return tuple(sorted(claim.key for claim in claims if releasable(claim.key, cluster, besides=group)))
+    return releasable_of(cluster.storage.claims_in(group.namespace), cluster, besides=group)
 
 
 def _restored_by(own_members: tuple[VolumeSnapshot, ...], cluster: Cluster) -> Blocked | None:
