@@ -1,6 +1,7 @@
 """How many requests a snapshot costs the API server: just what the plan needs, as docs/controller.md says."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -52,8 +53,9 @@ async def test_a_request_costs_what_the_plan_needs(shop: Shop, sort: Sort, membe
         listed = reads_of_many(shop)
         shop.world.server.requests.clear()
 
-        await shop.make("one", labels={"app": "large"})
+        made = await shop.make("one", labels={"app": "large"})
         await shop.world.until(lambda: shop.at_rest("one") and let_go())
+        members_made = shop.members("one")
         making = shop.asked("POST", "PUT", "PATCH", "DELETE", "GET")
         shop.world.server.requests.clear()
         await shop.delete("one")
@@ -71,6 +73,22 @@ async def test_a_request_costs_what_the_plan_needs(shop: Shop, sort: Sort, membe
         assert len(making) == budget.making, making
     assert len(making) <= budget.making + budget.making_each * members, making
     assert len(deleting) == budget.deleting + budget.deleting_each * members, deleting
-    about_one = [event for event in shop.world.server.list("events") if event["involvedObject"]["name"] != "before"]
-    assert sum(event["count"] for event in about_one) <= budget.events + 2 * budget.events_each * members
+    uids = {each["metadata"]["uid"] for each in (made, *members_made)}
+    told = [event for event in shop.world.server.list("events") if event["involvedObject"]["uid"] in uids]
+    assert sum(event["count"] for event in told) == budget.events + budget.events_each * members
     assert_that_nobody_was_alarmed(shop)
+
+
+def test_the_page_about_the_controller_tells_these_figures() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "controller.md").read_text()
+    single, group = BUDGETS[SINGLES.id], BUDGETS[GROUPS.id]
+    of_members = (
+        f"{fixed} + {each} N"
+        for fixed, each in (
+            (group.making, group.making_each),
+            (group.deleting, group.deleting_each),
+            (group.events, group.events_each),
+        )
+    )
+    assert f"| a VolumeSnapshot | {single.making} | {single.deleting} | {single.events} |" in page
+    assert f"| a VolumeGroupSnapshot of N claims | {' | '.join(of_members)} |" in page

@@ -162,6 +162,52 @@ async def test_a_restart_makes_no_operation_shorter(shop: Shop, sort: Sort) -> N
             assert 1.2 <= took <= waited
 
 
+FAMILIES = {
+    HISTOGRAM,
+    IN_FLIGHT,
+    "process_start_time_seconds",
+    "process_cpu_seconds",
+    "process_open_fds",
+    "process_max_fds",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_virtual_memory_max_bytes",
+    "process_network_receive_bytes",
+    "process_network_transmit_bytes",
+    "workqueue_depth",
+    "workqueue_adds",
+    "workqueue_queue_duration_seconds",
+    "workqueue_work_duration_seconds",
+    "workqueue_unfinished_work_seconds",
+    "workqueue_longest_running_processor_seconds",
+    "workqueue_retries",
+    "leader_election_master_status",
+    "leader_election_slowpath",
+    "snapshotter_api_requests",
+    "snapshotter_contents",
+    "snapshotter_event_loop_lag_seconds",
+    "snapshotter_malformed_objects",
+    "snapshotter_next_retry_seconds",
+    "snapshotter_oldest_deleting_seconds",
+    "snapshotter_oldest_unready_seconds",
+    "snapshotter_permission_missing",
+    "snapshotter_watch_age_seconds",
+}
+
+
+def families(controller: Controller) -> set[str]:
+    page = generate_latest(controller.registry).decode()
+    return {family.name for family in text_string_to_metric_families(page)}
+
+
+async def test_the_page_has_upstreams_names_and_ours_and_no_others(shop: Shop) -> None:
+    async with shop.programs() as controller:
+        await shop.make("one")
+        await shop.world.until(lambda: shop.at_rest("one"))
+        await shop.world.until(lambda: samples(controller, "snapshotter_permission_missing"))
+        assert families(controller) == FAMILIES
+
+
 async def test_the_series_have_the_names_the_labels_and_the_buckets_that_dashboards_know(shop: Shop) -> None:
     """Case 188, and section 10."""
     async with shop.programs() as controller:
