@@ -5,7 +5,8 @@ import pytest
 from snapshotter import names
 from snapshotter.settings import ControlSettings
 from tests.controller.conftest import each_sort
-from tests.controller.shop import GROUPS, SINGLES, Shop, Sort
+from tests.controller.shop import CORE, GROUPS, SINGLES, Shop, Sort
+from tests.world import MERGE
 
 
 @each_sort
@@ -206,3 +207,37 @@ async def test_the_mode_of_volumes_is_not_recorded_when_that_is_turned_off(shop:
         content = shop.content("one")
         assert content is not None
         assert "sourceVolumeMode" not in content["spec"]
+
+
+@each_sort
+async def test_a_content_is_given_to_the_node_that_reaches_its_volumes(shop: Shop, sort: Sort) -> None:
+    """Case 176, W16: single and group contents alike; the first of several nodes by name."""
+    for name, zone in (("node-c", "a"), ("node-b", "a"), ("node-a", "b")):
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"zone": zone}}}
+        await shop.world.request("POST", f"{CORE}/nodes", body)
+    terms = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+    for claim in ("data", "log"):
+        affinity = {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}
+        await shop.world.request("PATCH", f"{CORE}/persistentvolumes/pv-{claim}", affinity, MERGE)
+    async with shop.programs(control=ControlSettings(distributed=True)):
+        await shop.make("one")
+        await shop.world.until(lambda: shop.at_rest("one"))
+        content = shop.content("one")
+        assert content is not None
+        assert content["metadata"]["labels"] == {names.MANAGED_BY: "node-b"}
+
+
+@each_sort
+async def test_a_volume_that_no_node_reaches_is_told_of(shop: Shop, sort: Sort) -> None:
+    """W16."""
+    terms = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["moon"]}]}]
+    affinity = {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}
+    await shop.world.request("PATCH", f"{CORE}/persistentvolumes/pv-data", affinity, MERGE)
+    async with shop.programs(control=ControlSettings(distributed=True)):
+        await shop.make("one")
+        await shop.world.until(lambda: shop.world.warnings("one"))
+        content = shop.content("one")
+        assert content is not None
+        assert "labels" not in content["metadata"]
+        await shop.world.until(lambda: shop.at_rest("one"))
+    assert len(shop.world.warnings("one")) == 1
