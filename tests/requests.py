@@ -119,6 +119,7 @@ def made_content(
     ref_uid: str | None = UID,
     deleting: bool = False,
     being_deleted: bool = False,
+    being_created: bool = False,
     finalizers: tuple[str, ...] = (names.CONTENT_FINALIZER,),
     member_of: str | None = None,
     has_status: bool = False,
@@ -133,7 +134,11 @@ def made_content(
     """A VolumeSnapshotContent of volume `vol-data`, or of the snapshot `imported`, for `request()`."""
     if volume is None and imported is None:
         volume = "vol-data"
-    annotations = {names.BEING_DELETED: "yes" if being_deleted else None, names.MEMBER_OF_GROUP: member_of}
+    annotations = {
+        names.BEING_CREATED: "yes" if being_created else None,
+        names.BEING_DELETED: "yes" if being_deleted else None,
+        names.MEMBER_OF_GROUP: member_of,
+    }
     status = present(
         snapshotHandle=handle,
         creationTime=created_ns,

@@ -61,6 +61,8 @@ MOST_STEPS = 50
 """Steps of one pass. One that needs more lets others go first, and comes back."""
 REMIND_SECONDS = 600.0
 """An event about a blocked deletion is repeated after this time: events do not last, the deletion may."""
+SILENT_SECONDS = 2.0
+"""A deletion may wait so long for the storage before users are told: most are through by then."""
 
 
 class NotDone(ReconcileError):
@@ -110,6 +112,8 @@ class RequestController(ABC, Generic[U, C, A]):
         self._terms = surroundings.terms
         self._operations = surroundings.operations
         self._told_blockers: dict[str, _Told] = {}
+        self._waiting: dict[str, float] = {}
+        """Since when on the loop's clock deletions have waited for others, without an error that says why."""
         self._refused: dict[str, object] = {}
         """Why requests were refused last, so that only something else is worth another look before the backoff."""
         self._doubtful: dict[str, str] = {}
@@ -133,7 +137,9 @@ class RequestController(ABC, Generic[U, C, A]):
         if request is None:
             return False
         action = self.action(request)
-        return not isinstance(action, Settle | Wait) and self._refused.get(key) != action
+        if isinstance(action, Wait):
+            return action.blocker is not None and key not in self._waiting
+        return not isinstance(action, Settle) and self._refused.get(key) != action
 
     def at_rest(self, key: str) -> bool:
         """Whether nothing is to be done for a request, now or later."""
@@ -142,7 +148,7 @@ class RequestController(ABC, Generic[U, C, A]):
 
     def forget(self, request: U) -> None:
         """The request is gone."""
-        for known in (self._told_blockers, self._refused, self._doubtful):
+        for known in (self._told_blockers, self._waiting, self._refused, self._doubtful):
             known.pop(request.key, None)
         self._operations.gone(request)
 
@@ -158,7 +164,9 @@ class RequestController(ABC, Generic[U, C, A]):
                 continue
             self._operations.seen(request)
             action = self.action(request)
-            if isinstance(action, Settle | Wait):
+            if isinstance(action, Wait):
+                return self._wait(request, action)
+            if isinstance(action, Settle):
                 return None
             try:
                 await self._act(request, action)
@@ -177,6 +185,17 @@ class RequestController(ABC, Generic[U, C, A]):
                     continue
                 raise
         return Requeue.NOW
+
+    def _wait(self, request: U, wait: Wait) -> Requeue | None:
+        """Leave a request alone; what a deletion waits for is told when it has waited for some time."""
+        if wait.blocker is None:
+            self._waiting.pop(request.key, None)
+            return None
+        now = asyncio.get_running_loop().time()
+        if now - self._waiting.setdefault(request.key, now) >= SILENT_SECONDS:
+            # Nothing has failed as far as is known: it takes its time.
+            self._tell_blocker(request, wait.blocker, "Normal")
+        return Requeue.POLL
 
     def _planned_otherwise(self, key: str, action: A) -> bool:
         """Whether something else than this action is to be done by now."""
@@ -321,12 +340,12 @@ class RequestController(ABC, Generic[U, C, A]):
     def _tell(self, request: U, event_type: EventType, reason: str, text: str) -> None:
         self._events.tell(self._sort.kind, request.metadata, event_type, reason, text)
 
-    def _tell_blocker(self, request: U, blocker: str) -> None:
+    def _tell_blocker(self, request: U, blocker: str, event_type: EventType = "Warning") -> None:
         told = self._told_blockers.get(request.key)
         now = asyncio.get_running_loop().time()
         if told is None or told.blocker != blocker or now - told.at > REMIND_SECONDS:
             self._told_blockers[request.key] = _Told(blocker, now)
-            self._tell(request, "Warning", DELETE_PENDING, f"the deletion waits: {blocker}")
+            self._tell(request, event_type, DELETE_PENDING, f"the deletion waits: {blocker}")
 
 
 def _from_version(body: Mapping[str, Any], request: UserSnapshot) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from snapshotter.plan.claims import Source, releasable_of, source
 from snapshotter.plan.classes import default_class, named_class
 from snapshotter.plan.cluster import Cluster
 from snapshotter.plan.nodes import managed_by
-from snapshotter.plan.propagation import group_report
+from snapshotter.plan.propagation import group_report, waits_for_content
 from snapshotter.plan.requests import (
     GROUP_REASONS,
     BindContent,
@@ -328,7 +328,7 @@ def _deletion(group: VolumeGroupSnapshot, cluster: Cluster) -> Action:
     if content is not None and content.spec.deletion_policy == "Delete":
         if not content.deleting:
             return DeleteContent(content.name)
-        return group_report(group, content, ready=group.ready) or Wait()
+        return group_report(group, content, ready=group.ready) or Wait(waits_for_content(content))
     if free := _only_protected_for(group, cluster):
         return ReleaseClaims(free)
     doubtful = content is None and group.selector is not None and group.bound_name is None

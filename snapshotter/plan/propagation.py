@@ -8,6 +8,7 @@ from snapshotter.model.lifecycle import AnyContent, StatusError
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
+from snapshotter.plan.lifecycle import waits_for_cut
 from snapshotter.plan.quantities import is_zero, quantity
 from snapshotter.plan.requests import GROUP_REASONS, SINGLE_REASONS, Reasons, Report, Told
 from snapshotter.plan.status import rfc3339
@@ -36,6 +37,19 @@ def group_report(group: VolumeGroupSnapshot, content: GroupContent, *, ready: bo
     `ready`: whether the group and all its members are.
     """
     return _report(group, _shared(group, content, content.status.creation_time, ready=ready), GROUP_REASONS)
+
+
+def waits_for_content(content: AnyContent) -> str | None:
+    """What the deletion of a request waits for while its content is on its way out; None if its error says it."""
+    if content.status.error is not None:
+        return None
+    called = f'{content.keys.snapshot}Content "{content.name}"'
+    driver = f'CSI driver "{content.spec.driver}"'
+    if waits_for_cut(content):
+        return f"{driver} has not answered yet whether the snapshot of {called} was cut"
+    if content.protected:
+        return f"{driver}, or its csi-snapshotter, has not finished the deletion of {called}; see the events of that"
+    return f"{called} is kept by the finalizers of others: {', '.join(content.metadata.finalizers)}"
 
 
 def time_of(content: Content) -> str | None:

@@ -119,7 +119,12 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until somebody changes something."""
+    """Nothing to do until somebody changes something.
+
+    `blocker`: what a requested deletion waits for, as long as nothing else says so; told when it takes long.
+    """
+
+    blocker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from snapshotter.plan.claims import Source, protected, releasable, source
 from snapshotter.plan.classes import default_class, named_class
 from snapshotter.plan.cluster import Cluster
 from snapshotter.plan.nodes import managed_by
-from snapshotter.plan.propagation import snapshot_report, time_of
+from snapshotter.plan.propagation import snapshot_report, time_of, waits_for_content
 from snapshotter.plan.requests import (
     SINGLE_REASONS,
     BindContent,
@@ -270,7 +270,7 @@ def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
         if content.spec.deletion_policy == "Delete":
             if not content.deleting:
                 return DeleteContent(content.name)
-            return snapshot_report(snapshot, content, None) or Wait()
+            return snapshot_report(snapshot, content, None) or Wait(waits_for_content(content))
     if snapshot.claim_key is not None:
         if cluster.groups.known is None and protected(snapshot.claim_key, cluster.storage):
             # When it is known whether a group needs the claim, nobody else would let it go.

@@ -689,6 +689,10 @@ def test_a_snapshot_follows_its_content(given: VolumeSnapshot, known: Stores, ex
 
 GONE = request(deleting=True, bound=MADE, created=CREATED_AT, ready=True)
 MARKED = made_content(being_deleted=True, handle="snap-1", created_ns=CREATED_AT_NS, ready=True)
+CALLED = f'VolumeSnapshotContent "{MADE}"'
+UNFINISHED = (
+    f'CSI driver "{DRIVER}", or its csi-snapshotter, has not finished the deletion of {CALLED}; see the events of that'
+)
 GOING = made_content(being_deleted=True, deleting=True, handle="snap-1", created_ns=CREATED_AT_NS, ready=True)
 RESTORING = claim("restored", phase="Pending", volume="", restores="nightly")
 GONE_MEMBER = request(
@@ -708,7 +712,27 @@ GONE_IMPORTED_MEMBER = request(
 DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
     "the content is marked first (cases 92, 94, 104)": (GONE, cluster(CUT, *UNPROTECTED), MarkContent(MADE)),
     "then it is deleted (cases 92, 109)": (GONE, cluster(MARKED, *UNPROTECTED), DeleteContent(MADE)),
-    "then the snapshot waits for it (cases 92, 97, W38)": (GONE, cluster(GOING, *UNPROTECTED), Wait()),
+    "then the snapshot waits for it (cases 92, 97, W38)": (GONE, cluster(GOING, *UNPROTECTED), Wait(UNFINISHED)),
+    "while the driver has not answered the cut, that is what it waits for": (
+        GONE,
+        cluster(made_content(being_created=True, being_deleted=True, deleting=True), *UNPROTECTED),
+        Wait(f'CSI driver "{DRIVER}" has not answered yet whether the snapshot of {CALLED} was cut'),
+    ),
+    "what others keep is named with their finalizers": (
+        GONE,
+        cluster(
+            made_content(being_deleted=True, deleting=True, finalizers=("example.com/a", "example.com/b")),
+            *UNPROTECTED,
+        ),
+        Wait(f"{CALLED} is kept by the finalizers of others: example.com/a, example.com/b"),
+    ),
+    "an error that is told already says it": (
+        request(deleting=True, bound=MADE, created=CREATED_AT, ready=True, error="refused"),
+        cluster(
+            made_content(being_deleted=True, deleting=True, handle="snap-1", ready=True, error="refused"), *UNPROTECTED
+        ),
+        Wait(),
+    ),
     "what holds the content back is told": (
         GONE,
         cluster(
@@ -894,7 +918,7 @@ DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
                 "snapcontent-hash", being_deleted=True, deleting=True, handle="s", ready=True, created_ns=CREATED_AT_NS
             )
         ),
-        Wait(),
+        Wait(UNFINISHED.replace(MADE, "snapcontent-hash")),
     ),
     "a member that was only protected in its group (case 171, W12)": (
         request(deleting=True, owners=(owner(),), finalizers=(IN_GROUP,), bound="snapcontent-hash"),
