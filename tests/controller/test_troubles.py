@@ -266,3 +266,31 @@ async def test_a_snapshot_that_was_there_is_not_made_anew_when_our_cache_is_behi
         await shop.world.until(lambda: shop.at_rest("one"))
     assert len(shop.world.server.list(sort.kind.plural)) == 2
     assert_that_nobody_was_alarmed(shop)
+
+
+WATCH_FAULTS: Final[dict[str, dict[str, Any] | None]] = {
+    "reset": None,
+    "reset again and again": {"cut": "before", "times": 6},
+    "410": {"error": 410, "times": 6},
+    "an error frame": {"error": 500, "error_when": "after", "times": 6},
+}
+
+
+@each_sort
+@pytest.mark.parametrize("trouble", WATCH_FAULTS.values(), ids=WATCH_FAULTS.keys())
+async def test_promise_11_whatever_happens_to_the_watches_changes_are_acted_on(
+    shop: Shop, sort: Sort, trouble: dict[str, Any] | None
+) -> None:
+    async with shop.programs(NEVER):
+        await shop.make("before")
+        await shop.world.until(lambda: shop.at_rest("before"))
+        if trouble is not None:
+            shop.world.server.faults.set(Fault(match="^WATCH ", **trouble))
+        shop.world.server.compact()
+        shop.world.server.cut_watches()
+        await shop.delete("before")
+        await shop.make("after")
+        await shop.world.until(lambda: shop.at_rest("after") and shop.request("before") is None)
+        await shop.delete("after")
+        await shop.world.until(shop.nothing_left)
+    assert_that_nobody_was_alarmed(shop)
