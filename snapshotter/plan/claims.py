@@ -121,8 +121,13 @@ def _need(group: VolumeGroupSnapshot, cluster: Cluster) -> tuple[str, ...] | Lab
 
 
 def _leaves(request: UserSnapshot, content: AnyContent | None) -> bool:
-    """Whether a request goes without waiting for a content: of several that go at once, each lets their claim go."""
-    return request.deleting and (content is None or content.spec.deletion_policy != "Delete")
+    """Whether a request goes without waiting for a content: of several that go at once, each lets their claim go.
+
+    One that no finalizer of ours holds may go at any moment, and has not come so far as to protect a claim.
+    """
+    if content is None:
+        return request.deleting or not request.held
+    return request.deleting and content.spec.deletion_policy != "Delete"
 
 
 def _content(request: UserSnapshot, content_of: Callable[[str], C | None]) -> C | None:

@@ -446,18 +446,22 @@ class SmallWorld:
         """Let everybody work until nobody has anything to do."""
         for _ in range(MOST_ROUNDS):
             before = self.version
-            for kind in REQUESTS:
-                for key in list(self.objects[kind]):
-                    if key in self.objects[kind]:
-                        self.serve(kind, key)
-            for kind in CONTENTS.values():
-                for key in list(self.objects[kind]):
-                    if key in self.objects[kind]:
-                        self.tend(kind, key)
-            self.collect_garbage()
+            self.go_on()
             if self.version == before:
                 return
         raise AssertionError("they never come to rest")
+
+    def go_on(self) -> None:
+        """Everybody does the next thing, for each object once."""
+        for kind in REQUESTS:
+            for key in list(self.objects[kind]):
+                if key in self.objects[kind]:
+                    self.serve(kind, key)
+        for kind in CONTENTS.values():
+            for key in list(self.objects[kind]):
+                if key in self.objects[kind]:
+                    self.tend(kind, key)
+        self.collect_garbage()
 
 
 def is_deleting(document: Json) -> bool:

@@ -432,6 +432,17 @@ FOLLOWING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         cluster(CUT, *STORAGE, READY, request("other", uid="other", error="no space")),
         Settle(),
     ),
+    "the claim is not kept for what could not be begun, and would go without a word": (
+        READY,
+        cluster(
+            CUT,
+            *STORAGE,
+            READY,
+            request("other", uid="other", finalizers=(), error="no class"),
+            group_request(finalizers=(), error="no class"),
+        ),
+        ReleaseClaims(("shop/data",)),
+    ),
     "the claim is not kept for a snapshot that is lost": (
         READY,
         cluster(CUT, *STORAGE, READY, request("other", uid="other", created=CREATED_AT, ready=False, error="gone")),
