@@ -314,8 +314,11 @@ class RequestController(ABC, Generic[U, C, A]):
         raise NotDone(refusal.problem)
 
     async def _failed(self, request: U, action: A, error: ApiError, retry: Retry) -> None:
-        """Tell users what the API server does not do; of trouble that may pass only when it has come twice."""
-        if (error.transient or isinstance(error, Conflict)) and retry.number == 1:
+        """Tell users what the API server does not do; of trouble that may pass only when it has come twice.
+
+        What is not found may be the request itself, of whose end the watch has not told yet.
+        """
+        if (error.transient or isinstance(error, Conflict | NotFound)) and retry.number == 1:
             return
         attempt = self._attempted(action)
         text = f"{attempt.what} failed: {one_line(str(error))}"

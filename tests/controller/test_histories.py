@@ -1,0 +1,797 @@
+"""Random histories of users, an administrator, both programs, a driver and an API server in trouble.
+
+The counterpart of `tests.sidecar.test_histories`, one storey up: nobody here plays the snapshot-controller. A history
+is a few dozen steps, each followed by next to no time. What must hold at each moment is judged with each write, call
+and event (`annals`). Now and then all trouble is over: then everything has to come to rest. At the end all is deleted,
+and nothing may be left.
+
+`SNAPSHOTTER_HISTORY_EXAMPLES=500` makes so many histories, and other ones each time.
+"""
+
+import asyncio
+import itertools
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from structlog.testing import capture_logs
+
+from snapshotter import names
+from snapshotter.controller import app as controller_app
+from snapshotter.daemon.running import CannotRun
+from snapshotter.runtime.workqueue import Backoff
+from snapshotter.settings import ControllerSettings, DriverSettings, KubeSettings, WorkSettings
+from snapshotter.sidecar import app as sidecar_app
+from snapshotter.testing.apiserver import ApiError
+from snapshotter.testing.apiserver.targets import DeleteOptions, Target, WriteOptions
+from snapshotter.testing.faults import Fault
+from tests.controller.annals import FOREIGN, SORTS, VOLUME, Annals, is_deleting, is_ready, owners_of
+from tests.controller.shop import GROUPS, NAMESPACE, SINGLES, Sort
+from tests.world import DRIVER, Object, World, make_world
+
+EXAMPLES = int(os.environ.get("SNAPSHOTTER_HISTORY_EXAMPLES", "0"))
+"""So many random histories; 0: the usual ones."""
+USUAL_EXAMPLES = 18
+STEPS = 50
+"""The most in one history."""
+FEWEST_STEPS = 600
+STEPS_WITHOUT_REST = 8
+REST_SECONDS = 30.0
+WORK: Final = WorkSettings(retry_start=0.05, retry_max=0.4, shutdown_grace=0.3)
+
+DRIVER_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
+    *({"error": code, "times": 2} for code in ("INTERNAL", "INVALID_ARGUMENT", "FAILED_PRECONDITION")),
+    *({"error": code, "times": 2} for code in ("UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED")),
+    *({"error": code, "error_when": "after", "times": 3} for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")),
+    {"error": "INTERNAL"},
+    {"error": "UNAVAILABLE"},
+    {"hold": "before"},
+    {"hold": "after"},
+    {"delay_seconds": 0.1, "times": 3},
+)
+API_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
+    {"error": 409},
+    {"error": 429, "headers": {"Retry-After": "0.1"}},
+    {"error": 500},
+    {"error": 503},
+    {"error": 500, "error_when": "after"},
+    {"cut": "before"},
+    {"cut": "after"},
+)
+WRITES: Final = (
+    "^PATCH .*/volumesnapshots/[^/]+$",
+    "^PATCH .*/volumesnapshots/[^/]+/status$",
+    "^PATCH .*/volumegroupsnapshots/",
+    "^PATCH .*/volumesnapshotcontents/",
+    "^PATCH .*/volumegroupsnapshotcontents/",
+    "^PUT .*/persistentvolumeclaims/",
+    "^POST .*/volumesnapshotcontents$",
+    "^POST .*/volumegroupsnapshotcontents$",
+    "^POST .*/volumesnapshots$",
+    "^DELETE ",
+    "^(PATCH|POST|PUT|DELETE) .*(snapshot|claim)",
+)
+WATCHED: Final = ("volumesnapshots", "volumesnapshotcontents", "volumegroup", "persistentvolumeclaims", "")
+CLAIMS: Final = {"c0": "db", "c1": "db", "c2": "web"}
+"""The claims, with the value of the label by which groups choose them."""
+CLASSES: Final = {"class": "Delete", "keep": "Retain"}
+
+sorts = st.sampled_from(SORTS)
+picks = st.integers(0, 11)
+numbers = st.integers(0, 3)
+claims = st.sampled_from(sorted(CLAIMS))
+labels = st.sampled_from(["db", "db", "web", "none"])
+classes = st.sampled_from(["class", "class", "class", "keep", None])
+policies = st.sampled_from(["Delete", "Retain"])
+moments = st.sampled_from([0.0, 0.0, 0.001, 0.005, 0.02, 0.06])
+"""Seconds after a step."""
+
+
+@dataclass
+class Tally:
+    """What was done in all histories."""
+
+    histories: int = 0
+    steps: int = 0
+    rests: int = 0
+    calls: int = 0
+    requests: int = 0
+    contents: int = 0
+
+
+tally = Tally()
+
+
+class Program:
+    """A program at work in this process, started again whenever it ends."""
+
+    def __init__(self, name: str, started: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        self.at_work: Any = None
+        self._name = name
+        self._started = started
+
+    def start(self) -> None:
+        self._end = asyncio.Event()
+        self.task = asyncio.create_task(self._run(self._end), name=self._name)
+
+    async def _run(self, end: asyncio.Event) -> None:
+        while not end.is_set():
+            try:
+                async with self._started() as program:
+                    self.at_work = program
+                    await program.work(end.wait)
+            except CannotRun:
+                # It was lost or slow in the middle of the start. The kubelet tries again.
+                await asyncio.sleep(WORK.retry_start)
+            finally:
+                self.at_work = None
+
+    async def stop(self, *, gently: bool) -> None:
+        """End it as by SIGTERM, or as by SIGKILL: nothing is finished."""
+        if gently and self.at_work is not None:
+            self._end.set()
+            await asyncio.wait([self.task], timeout=REST_SECONDS)
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=REST_SECONDS)
+        if not self.task.cancelled():
+            self.task.result()
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self.task.exception() if self.task.done() and not self.task.cancelled() else None
+
+
+class Users:
+    """They write past HTTP, so that it is known of each write whose it was, and no fault is theirs."""
+
+    def __init__(self, world: World, annals: Annals) -> None:
+        self._world = world
+        self._annals = annals
+        self._numbers = itertools.count(1)
+
+    def create(self, plural: str, body: Object, namespace: str = "") -> Object:
+        with self._annals.written_by_users():
+            return self._world.server.create(plural, body, namespace)
+
+    def edit(self, plural: str, raw: Object, patch: Object, subresource: str = "") -> None:
+        """Apply a merge patch; what the API refuses is not done."""
+        target = self._target(plural, raw["metadata"]["name"], raw["metadata"].get("namespace", ""), subresource)
+        with self._annals.written_by_users():
+            try:
+                self._world.server._registry.patch(target, "merge", patch, WriteOptions())
+            except ApiError:
+                return
+
+    def delete(self, plural: str, name: str, namespace: str = "") -> None:
+        if self._world.server.get(plural, name, namespace) is not None:
+            with self._annals.written_by_users():
+                self._world.server._registry.delete(self._target(plural, name, namespace), DeleteOptions())
+
+    def _target(self, plural: str, name: str, namespace: str, subresource: str = "") -> Target:
+        kind = self._world.server._catalogue.of_plural(plural)
+        return Target(kind, kind.storage, namespace, name, subresource)
+
+    def set_finalizers(self, plural: str, raw: Object, kept: Callable[[str], bool], *more: str) -> None:
+        finalizers = [each for each in raw["metadata"].get("finalizers", []) if kept(each)]
+        self.edit(plural, raw, {"metadata": {"finalizers": [*finalizers, *more]}})
+
+    def make_class(self, sort: Sort, name: str, *, default: bool) -> None:
+        annotations = {default_key(sort): "true"} if default else {}
+        body = {"metadata": {"name": name, "annotations": annotations}, "driver": DRIVER}
+        self.create(classes_of(sort), body | {"deletionPolicy": CLASSES[name]})
+
+    def make_volume(self, claim: str) -> None:
+        csi = {"driver": DRIVER, "volumeHandle": VOLUME + claim}
+        ref = {"namespace": NAMESPACE, "name": claim}
+        spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "csi": csi, "claimRef": ref}
+        self.create("persistentvolumes", {"metadata": {"name": f"pv-{claim}"}, "spec": spec})
+
+    def make_claim(self, name: str, label: str) -> None:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        metadata = {"name": name, "labels": {"app": label, f"{FOREIGN}label": "theirs"}}
+        raw = self.create("persistentvolumeclaims", {"metadata": metadata, "spec": spec}, NAMESPACE)
+        self.edit("persistentvolumeclaims", raw, {"spec": {"volumeName": f"pv-{name}"}})
+        self.edit("persistentvolumeclaims", raw, {"status": {"phase": "Bound"}}, "status")
+
+    def begin_restore(self, snapshot: str) -> None:
+        source = {"apiGroup": names.SNAPSHOT_GROUP, "kind": "VolumeSnapshot", "name": snapshot}
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "dataSource": source}
+        metadata = {"name": f"restore-{next(self._numbers)}"}
+        raw = self.create("persistentvolumeclaims", {"metadata": metadata, "spec": spec}, NAMESPACE)
+        self.edit("persistentvolumeclaims", raw, {"status": {"phase": "Pending"}}, "status")
+
+    def make_request(self, sort: Sort, name: str, source: Object, class_name: str | None) -> Object:
+        spec: Object = {"source": source}
+        if class_name is not None:
+            spec[sort.kind.class_name] = class_name
+        metadata = {"name": name, "annotations": {f"{FOREIGN}note": "keep me"}}
+        return self.create(sort.plural, {"metadata": metadata, "spec": spec}, NAMESPACE)
+
+    def make_import(self, sort: Sort, request: str, *, there: bool, policy: str) -> str:
+        """A content that an administrator has made for a request to come."""
+        name = f"import-{next(self._numbers)}"
+        handle, members = self._store_by_hand(sort, name) if there else (f"gone-{name}", ["gone"])
+        source: Object = {"snapshotHandle": handle}
+        if sort is GROUPS:
+            source = {"groupSnapshotHandles": {sort.kind.handle: handle, "volumeSnapshotHandles": members}}
+        ref = {"namespace": NAMESPACE, "name": request}
+        spec = {"driver": DRIVER, "deletionPolicy": policy, "source": source, sort.kind.ref: ref}
+        self.create(sort.kind.plural, {"metadata": {"name": name}, "spec": spec})
+        return name
+
+    def _store_by_hand(self, sort: Sort, name: str) -> tuple[str, list[str]]:
+        store, at = self._world.driver._store, 1_700_000_000_000_000_000
+        volumes = store.volumes.by_id
+        if sort is SINGLES:
+            made = store.create_snapshot(f"by-hand-{name}", volumes["vol"], created_at_ns=at, ready_at_ns=at)
+            return made.id, []
+        group = store.create_group(
+            f"by-hand-{name}", [(volumes[each], at) for each in ("vol", "vol2")], created_at_ns=at
+        )
+        return group.id, list(group.snapshot_ids)
+
+
+class Histories(RuleBasedStateMachine):
+    """One history."""
+
+    runner: ClassVar[asyncio.Runner]
+    """One event loop for all histories: gRPC does not part from a loop in peace."""
+    failures: ClassVar[list[BaseException]]
+    """The first failure. It may not come again, so it is kept as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story: list[str] = []
+        self.mishaps: list[str] = []
+        """What the event loop has been told of."""
+        self.steps_since_rest = 0
+        self.failed = False
+
+    # The machinery.
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            self.runner.run(work)
+        except BaseException as error:
+            self._explain(error)
+            raise
+
+    def _explain(self, error: BaseException) -> None:
+        """Keep an error, and tell with it what had happened."""
+        self.failed = True
+        self.failures.append(error)
+        if hasattr(self, "world"):
+            calls = [f"{call.started_monotonic:.3f} {call.name} {call.code}" for call in self.world.driver.calls[-40:]]
+            error.add_note("\n".join(["the story:", *self.story[-80:], "the last calls:", *calls]))
+
+    def _require(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            error = AssertionError(otherwise)
+            self._explain(error)
+            raise error
+
+    def _tell(self, what: str) -> None:
+        self.story.append(f"{time.monotonic():.3f} {what}")
+
+    def _step(self, what: str, act: Callable[[], object], moment: float = 0.0) -> None:
+        """Do something, and let some time pass."""
+        tally.steps += 1
+        self.steps_since_rest += 1
+
+        async def step() -> None:
+            self._tell(what)
+            done = act()
+            if isinstance(done, Awaitable):
+                await done
+            await asyncio.sleep(moment)
+
+        self._run(step())
+
+    # The beginning and the end.
+
+    @initialize(ready_after=st.sampled_from([0.0, 0.0, 0.15, float("inf")]), look_ups=st.booleans())
+    def begin(self, ready_after: float, look_ups: bool) -> None:
+        if self.failures:
+            raise self.failures[0]
+        tally.histories += 1
+        options = {
+            "ready_after_seconds": ready_after,
+            "get_snapshot": look_ups,
+            "list_snapshots": True,
+            "member_ready_spread_seconds": 0.1 if ready_after else 0.0,
+        }
+        self._run(self._begin(options))
+
+    async def _begin(self, options: Mapping[str, Any]) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self.mishaps.append(str(context)))
+        self.stack = AsyncExitStack()
+        self.log = self.stack.enter_context(capture_logs())
+        directory = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        self.world = await self.stack.enter_async_context(make_world(directory, **options))
+        self.annals = Annals(self.world)
+        self.users = Users(self.world, self.annals)
+        for sort in SORTS:
+            self.users.make_class(sort, "class", default=True)
+            self.users.make_class(sort, "keep", default=False)
+        for claim, label in CLAIMS.items():
+            await self.world.driver.make_volume(VOLUME + claim, claim.encode() * 10)
+            self.users.make_volume(claim)
+            self.users.make_claim(claim, label)
+        usual = self.world.settings()
+        driver = DriverSettings(csi_address=str(self.world.driver.socket), timeout=0.5)
+        sidecar = replace(usual, driver=driver, work=WORK)
+        controller = ControllerSettings(kube=KubeSettings(kubeconfig=str(self.world.kubeconfig)), work=WORK)
+        self.sidecar = Program("the sidecar", lambda: sidecar_app.started(sidecar))
+        self.controller = Program("the controller", lambda: controller_app.started(controller))
+        for number in range(2):
+            self._make(SINGLES, f"s{number}", {"persistentVolumeClaimName": "c0"}, "class")
+        self._make(GROUPS, "g0", {"selector": {"matchLabels": {"app": "db"}}}, "class")
+        for program in self.programs:
+            program.start()
+        self._tell(f"begun with {options}")
+
+    @property
+    def programs(self) -> tuple[Program, Program]:
+        return self.sidecar, self.controller
+
+    def teardown(self) -> None:
+        if not hasattr(self, "controller"):
+            return
+        try:
+            if not self.failed:
+                self._run(self._end())
+        finally:
+            self.runner.run(self._close())
+
+    async def _end(self) -> None:
+        """All is repaired and deleted, and nothing is left but what somebody took away by force."""
+        await self._rest()
+        self._tell("the end begins")
+        self.annals.trouble()
+        server, users = self.world.server, self.users
+        for sort in SORTS:
+            for name in CLASSES:
+                self._restore_class(sort, name)
+            for plural in (sort.plural, sort.kind.plural):
+                for raw in server.list(plural):
+                    users.set_finalizers(plural, raw, lambda each: not each.startswith(FOREIGN))
+        for claim in server.list("persistentvolumeclaims"):
+            users.delete("persistentvolumeclaims", claim["metadata"]["name"], NAMESPACE)
+        for sort in SORTS:
+            for raw in server.list(sort.plural):
+                users.delete(sort.plural, raw["metadata"]["name"], NAMESPACE)
+        await self._until(self._requests_left)
+        await self._rest()
+        for sort in SORTS:
+            for raw in server.list(sort.kind.plural):
+                users.edit(sort.kind.plural, raw, {"spec": {"deletionPolicy": "Delete"}})
+                users.delete(sort.kind.plural, raw["metadata"]["name"])
+        await self._until(self._contents_left)
+        await self._rest()
+        await self._until(lambda: server.list("persistentvolumeclaims"))
+        for program in self.programs:
+            await program.stop(gently=True)
+        tally.calls += len(self.world.driver.calls)
+        tally.requests += len(self.annals.requests)
+        tally.contents += len(self.annals.contents)
+
+    def _requests_left(self) -> list[Object]:
+        self._make_all_ready()
+        return [raw for sort in SORTS for raw in self.world.server.list(sort.plural)]
+
+    def _contents_left(self) -> list[Object]:
+        return [raw for sort in SORTS for raw in self.world.server.list(sort.kind.plural)]
+
+    async def _until(self, left: Callable[[], list[Any]]) -> None:
+        """Wait until nothing of this is left."""
+        try:
+            await self.world.until(lambda: self._has_ended() or not left(), seconds=REST_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"no rest: {left()}") from None
+
+    def _has_ended(self) -> bool:
+        return any(program.task.done() for program in self.programs)
+
+    async def _close(self) -> None:
+        self.world.driver.faults.clear()
+        self.world.server.faults.clear()
+        for program in self.programs:
+            program.task.cancel()
+            await asyncio.wait([program.task])
+        await self.stack.aclose()
+
+    # What holds always, and what at rest.
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        if not hasattr(self, "controller"):
+            return
+        self.annals.look()
+        self._require(not self.annals.broken, "\n".join(self.annals.broken))
+        self._require(not self.mishaps, "\n".join(self.mishaps))
+        for program in self.programs:
+            if (failure := program.failure) is not None:
+                self._require(holds=False, otherwise="".join(traceback.format_exception(failure)))
+
+    async def _rest(self) -> None:
+        """All trouble is over: everything comes to rest."""
+        tally.rests += 1
+        self._tell("rest")
+        self.world.server.faults.clear()
+        self.world.driver.faults.clear()
+        await self._until(self._restless)
+        for program in self.programs:
+            async with asyncio.timeout(REST_SECONDS):
+                await program.at_work._events.drain()
+        assert not self.annals.broken, "\n".join(self.annals.broken)
+        bad = [line for line in self.log if line["log_level"] in ("error", "critical") and not _known(line)]
+        assert not bad
+        self.log.clear()
+        self.annals.rest()
+        self.steps_since_rest = 0
+        self._tell("at rest")
+
+    def _make_all_ready(self) -> None:
+        for snapshot in list(self.world.driver.snapshots.values()):
+            self.world.driver.make_ready(snapshot.id)
+
+    def _restless(self) -> list[str]:
+        """What has not come to rest."""
+        self._make_all_ready()
+        sidecar, controller = (program.at_work for program in self.programs)
+        if sidecar is None or controller is None:
+            return ["a program is not at work"]
+        if sidecar._driver.trouble is not None:
+            return [sidecar._driver.trouble]
+        if sidecar._groups.part is None or controller._groups.part is None:
+            return ["nobody works at groups"]
+        return [*self._unseen(sidecar, controller), *self.annals.unrest()]
+
+    def _unseen(self, sidecar: Any, controller: Any) -> Iterator[str]:
+        """What the programs have not heard of yet, or are at."""
+        for sort, theirs, ours in (
+            (SINGLES, sidecar._singles, controller._singles),
+            (GROUPS, sidecar._groups.part, controller._groups.part),
+        ):
+            for plural, store in (
+                (sort.kind.plural, theirs._controller._store),
+                (sort.kind.plural, ours._sort.contents),
+                (sort.plural, ours._sort.requests),
+            ):
+                known = sorted((each.name, each.metadata.resource_version) for each in store)
+                listed = (each["metadata"] for each in self.world.server.list(plural))
+                if known != sorted((each["name"], each["resourceVersion"]) for each in listed):
+                    yield f"not all {plural} are known yet"
+            for queue in (theirs._queue, ours._request_queue, ours._content_queue):
+                if queue.depth() or queue.longest_running():
+                    yield f"{sort.plural} are being worked at"
+
+    # Requests.
+
+    def _with_one(self, plural: str, pick: int, act: Callable[[Object], object]) -> None:
+        """Do it to one of the objects; where there are none, a VolumeSnapshot is made."""
+        found = self.world.server.list(plural)
+        if not found:
+            self._make(SINGLES, f"s{pick % 4}", {"persistentVolumeClaimName": "c0"}, "class")
+            return
+        raw = found[pick % len(found)]
+        self._tell(f"  … {raw['metadata']['name']}")
+        act(raw)
+
+    def _make(self, sort: Sort, name: str, source: Object, class_name: str | None) -> None:
+        """Make a request; where there is one of the name, that one is deleted instead."""
+        if self.world.server.get(sort.plural, name, NAMESPACE) is not None:
+            self._delete(sort, name)
+            return
+        raw = self.users.make_request(sort, name, source, class_name)
+        if self.annals._excuse(sort, raw) is not None:
+            self.annals.trouble_with(raw["metadata"]["uid"])
+
+    def _delete(self, sort: Sort, name: str) -> None:
+        raw = self.world.server.get(sort.plural, name, NAMESPACE)
+        if raw is not None and (owners_of(raw) or self._is_restored()):
+            # It waits for others, of which its user is told.
+            self.annals.trouble_with(raw["metadata"]["uid"])
+        self.users.delete(sort.plural, name, NAMESPACE)
+
+    def _is_restored(self) -> bool:
+        return any("dataSource" in claim["spec"] for claim in self.world.server.list("persistentvolumeclaims"))
+
+    @rule(number=numbers, claim=claims, class_name=classes, moment=moments)
+    def a_snapshot_is_asked_for(self, number: int, claim: str, class_name: str | None, moment: float) -> None:
+        self._step(
+            f"make s{number} of {claim} {class_name=}",
+            lambda: self._make(SINGLES, f"s{number}", {"persistentVolumeClaimName": claim}, class_name),
+            moment,
+        )
+
+    @rule(number=st.integers(0, 1), label=labels, class_name=classes, moment=moments)
+    def a_group_is_asked_for(self, number: int, label: str, class_name: str | None, moment: float) -> None:
+        source = {"selector": {"matchLabels": {"app": label}}}
+        self._step(
+            f"make g{number} of {label} {class_name=}",
+            lambda: self._make(GROUPS, f"g{number}", source, class_name),
+            moment,
+        )
+
+    @rule(sort=sorts, there=st.sampled_from([True, True, False]), policy=policies, moment=moments)
+    def something_is_imported(self, sort: Sort, there: bool, policy: str, moment: float) -> None:
+        def act() -> None:
+            name = f"imported-{sort.id}"
+            if self.world.server.get(sort.plural, name, NAMESPACE) is not None:
+                self._delete(sort, name)
+                return
+            content = self.users.make_import(sort, name, there=there, policy=policy)
+            key = "volumeSnapshotContentName" if sort is SINGLES else "volumeGroupSnapshotContentName"
+            self._make(sort, name, {key: content}, None)
+
+        self._step(f"import a {sort.id} {there=} {policy}", act, moment)
+
+    @rule(sort=sorts, pick=picks, moment=moments)
+    def a_request_is_deleted(self, sort: Sort, pick: int, moment: float) -> None:
+        def act(raw: Object) -> None:
+            self._delete(sort, raw["metadata"]["name"])
+
+        self._step(f"delete a {sort.id}", lambda: self._with_one(sort.plural, pick, act), moment)
+
+    @rule(
+        plural=st.sampled_from([plural for sort in SORTS for plural in (sort.plural, sort.kind.plural)]),
+        pick=picks,
+        there=st.sampled_from([True, False]),
+        moment=moments,
+    )
+    def others_add_or_remove_what_is_theirs(self, plural: str, pick: int, there: bool, moment: float) -> None:
+        def act(raw: Object) -> None:
+            more = [f"{FOREIGN}theirs"] if there and not is_deleting(raw) else []
+            self.users.set_finalizers(plural, raw, lambda each: not each.startswith(FOREIGN), *more)
+            value = f"{pick}" if there else None
+            theirs = {"annotations": {f"{FOREIGN}other": value}, "labels": {f"{FOREIGN}label": value}}
+            self.users.edit(plural, raw, {"metadata": theirs})
+
+        self._step(f"others edit one of {plural} {there=}", lambda: self._with_one(plural, pick, act), moment)
+
+    # Claims and restores.
+
+    @rule(claim=claims, moment=moments)
+    def a_claim_is_deleted_or_made_anew(self, claim: str, moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble()
+            if self.world.server.get("persistentvolumeclaims", claim, NAMESPACE) is None:
+                self.users.make_claim(claim, CLAIMS[claim])
+            else:
+                self.users.delete("persistentvolumeclaims", claim, NAMESPACE)
+
+        self._step(f"delete or make {claim}", act, moment)
+
+    @rule(claim=claims, label=labels, moment=moments)
+    def a_claim_gets_another_label(self, claim: str, label: str, moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble()
+            raw = self.world.server.get("persistentvolumeclaims", claim, NAMESPACE)
+            if raw is None:
+                self.users.make_claim(claim, label)
+            else:
+                self.users.edit("persistentvolumeclaims", raw, {"metadata": {"labels": {"app": label}}})
+
+        self._step(f"label {claim} {label}", act, moment)
+
+    @rule(pick=picks, moment=moments)
+    def a_restore_begins(self, pick: int, moment: float) -> None:
+        def act(raw: Object) -> None:
+            if is_ready(raw):
+                for uid in (raw["metadata"]["uid"], *owners_of(raw)):
+                    self.annals.trouble_with(uid)
+                self.users.begin_restore(raw["metadata"]["name"])
+
+        self._step("restore", lambda: self._with_one("volumesnapshots", pick, act), moment)
+
+    @rule(bound=st.booleans(), moment=moments)
+    def restores_end(self, bound: bool, moment: float) -> None:
+        def act() -> None:
+            for raw in self.world.server.list("persistentvolumeclaims"):
+                if "dataSource" in raw["spec"]:
+                    if bound:
+                        self.users.edit("persistentvolumeclaims", raw, {"status": {"phase": "Bound"}}, "status")
+                    self.users.delete("persistentvolumeclaims", raw["metadata"]["name"], NAMESPACE)
+
+        self._step(f"restores end {bound=}", act, moment)
+
+    # Contents and classes.
+
+    @rule(sort=sorts, pick=picks, policy=policies, moment=moments)
+    def the_policy_is_changed(self, sort: Sort, pick: int, policy: str, moment: float) -> None:
+        def act(raw: Object) -> None:
+            self.users.edit(sort.kind.plural, raw, {"spec": {"deletionPolicy": policy}})
+
+        self._step(f"policy of a {sort.id} {policy}", lambda: self._with_one(sort.kind.plural, pick, act), moment)
+
+    @rule(sort=sorts, pick=picks, by_force=st.sampled_from([False, False, True]), moment=moments)
+    def a_content_is_deleted_by_hand(self, sort: Sort, pick: int, by_force: bool, moment: float) -> None:
+        def act(raw: Object) -> None:
+            self.annals.spoil(raw["spec"][sort.kind.ref].get("uid", ""))
+            self.users.delete(sort.kind.plural, raw["metadata"]["name"])
+            if by_force:
+                self.annals.contents[raw["metadata"]["uid"]].lost = True
+                self.users.set_finalizers(sort.kind.plural, raw, lambda _: False)
+
+        self._step(
+            f"delete a {sort.id}'s content by hand {by_force=}",
+            lambda: self._with_one(sort.kind.plural, pick, act),
+            moment,
+        )
+
+    @rule(sort=sorts, name=st.sampled_from(sorted(CLASSES)), moment=moments)
+    def a_class_is_deleted_or_made_anew(self, sort: Sort, name: str, moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble()
+            if self.world.server.get(classes_of(sort), name) is None:
+                self.users.make_class(sort, name, default=name == "class")
+            else:
+                self.users.delete(classes_of(sort), name)
+
+        self._step(f"delete or make the {sort.id} class {name}", act, moment)
+
+    @rule(sort=sorts, name=st.sampled_from(sorted(CLASSES)), default=st.booleans(), moment=moments)
+    def a_class_is_the_default_or_not(self, sort: Sort, name: str, default: bool, moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble()
+            self._restore_class(sort, name)
+            raw = self.world.server.get(classes_of(sort), name)
+            assert raw is not None
+            value = "true" if default else None
+            self.users.edit(classes_of(sort), raw, {"metadata": {"annotations": {default_key(sort): value}}})
+
+        self._step(f"the {sort.id} class {name} {default=}", act, moment)
+
+    def _restore_class(self, sort: Sort, name: str) -> None:
+        if self.world.server.get(classes_of(sort), name) is None:
+            self.users.make_class(sort, name, default=name == "class")
+
+    # The driver, the API server, the programs, and time.
+
+    @rule(
+        sort=sorts,
+        method=st.sampled_from(["create", "create", "delete", "look_up"]),
+        fault=st.sampled_from(DRIVER_FAULTS),
+        moment=moments,
+    )
+    def the_driver_fails(self, sort: Sort, method: str, fault: Mapping[str, Any], moment: float) -> None:
+        match = getattr(sort.kind, method) if (sort, method) != (SINGLES, "look_up") else "(Get|List)Snapshots?"
+
+        def act() -> None:
+            self.annals.trouble()
+            self.world.driver.faults.set(Fault(match=f"^{match} ", **fault))
+
+        self._step(f"{match}: {fault}", act, moment)
+
+    @rule(moment=moments)
+    def all_snapshots_become_ready(self, moment: float) -> None:
+        self._step("all are ready", self._make_all_ready, moment)
+
+    @rule(
+        match=st.sampled_from(WRITES),
+        fault=st.sampled_from(API_FAULTS),
+        skip=st.integers(0, 2),
+        times=st.integers(1, 3),
+        moment=moments,
+    )
+    def the_api_server_fails(self, match: str, fault: Mapping[str, Any], skip: int, times: int, moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble()
+            self.world.server.faults.set(Fault(match=match, skip=skip, times=times, **fault))
+
+        self._step(f"{match}: {fault} {skip=} {times=}", act, moment)
+
+    @rule(what=st.sampled_from(WATCHED), gone=st.booleans(), forgets=st.booleans(), moment=moments)
+    def watches_break(self, what: str, gone: bool, forgets: bool, moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble()
+            server = self.world.server
+            if gone:
+                server.faults.set(Fault(match=f"^WATCH .*{what}", times=2, error=410))
+            if forgets:
+                server.compact()
+            server.cut_watches()
+
+        self._step(f"watches of {what} break {gone=} {forgets=}", act, moment)
+
+    @rule(sidecar=st.booleans(), gently=st.booleans(), down=moments, moment=moments)
+    def a_program_restarts(self, sidecar: bool, gently: bool, down: float, moment: float) -> None:
+        async def act() -> None:
+            program = self.sidecar if sidecar else self.controller
+            await program.stop(gently=gently)
+            await asyncio.sleep(down)
+            program.start()
+
+        self._step(f"restart {sidecar=} {gently=}", act, moment)
+
+    @rule(seconds=st.sampled_from([0.05, 0.1, 0.3]))
+    def time_passes(self, seconds: float) -> None:
+        self._step(f"{seconds}s pass", lambda: None, seconds)
+
+    @precondition(lambda history: history.steps_since_rest >= STEPS_WITHOUT_REST)
+    @rule()
+    def all_comes_to_rest(self) -> None:
+        self._step("all comes to rest", self._rest)
+
+
+def default_key(sort: Sort) -> str:
+    return names.DEFAULT_CLASS if sort is SINGLES else names.DEFAULT_GROUP_CLASS
+
+
+def classes_of(sort: Sort) -> str:
+    return f"{sort.kind.snapshot_class.lower()}es"
+
+
+def _known(line: Mapping[str, Any]) -> bool:
+    """Whether an error in the log is what it should be: somebody has taken a content away by force."""
+    return "is not found any more" in str(line["event"])
+
+
+@pytest.fixture
+def quick_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The times that are constants of the product are short here, so that a history takes seconds."""
+    for name, value in {
+        "kube.patience.PAUSES": (0.02, 0.05, 0.1, 0.2),
+        "kube.objects.WATCH_SECONDS": (1, 1),
+        "kube.objects.WATCH_GRACE": 0.3,
+        "runtime.informer.SHORTEST_WATCH": 0.1,
+        "daemon.groups.LOOK_AGAIN_SECONDS": 0.2,
+        "sidecar.part.READINESS": Backoff(start=0.1, maximum=0.3, jitter=0.25),
+        "sidecar.sidecar.LAST_EVENTS_SECONDS": 0.3,
+        "controller.controller.LAST_EVENTS_SECONDS": 0.3,
+        "csi.driver.PROBE_PERIOD": 0.1,
+    }.items():
+        monkeypatch.setattr(f"snapshotter.{name}", value)
+
+
+@pytest.mark.timeout(max(900, 60 * EXAMPLES))
+@pytest.mark.usefixtures("quick_clocks")
+def test_whatever_happens_users_get_their_snapshots_or_are_told_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[BaseException] = []
+    monkeypatch.setattr(Histories, "failures", failures, raising=False)
+    with asyncio.Runner() as runner:
+        monkeypatch.setattr(Histories, "runner", runner, raising=False)
+        try:
+            _make_histories()
+        except Exception:
+            if failures:
+                raise failures[0] from None
+            raise
+    print(tally)  # noqa: T201
+    assert tally.steps >= (FEWEST_STEPS if EXAMPLES == 0 else EXAMPLES)
+
+
+def _make_histories() -> None:
+    run_state_machine_as_test(
+        Histories,
+        settings=settings(
+            max_examples=EXAMPLES or USUAL_EXAMPLES,
+            stateful_step_count=STEPS,
+            derandomize=not EXAMPLES,
+            database=None,
+            deadline=None,
+            # A history depends on time, so a shorter one that fails as well may fail for another reason.
+            phases=(Phase.generate,),
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+        ),
+    )
