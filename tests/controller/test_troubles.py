@@ -294,3 +294,21 @@ async def test_promise_11_whatever_happens_to_the_watches_changes_are_acted_on(
         await shop.delete("after")
         await shop.world.until(shop.nothing_left)
     assert_that_nobody_was_alarmed(shop)
+
+
+@each_sort
+async def test_nobody_is_warned_of_a_request_that_has_just_gone(shop: Shop, sort: Sort) -> None:
+    """It is deleted between our look and our first write, and the watch tells of it only later."""
+    server = shop.world.server
+    async with shop.programs(NEVER):
+        hold = server.faults.set(Fault(match=f"PATCH .*/{sort.plural}/one$", times=1, hold="before"))
+        await shop.make("one")
+        await server.faults.wait_for_held()
+        server.mute_watches()
+        await shop.delete("one")
+        server.faults.lift(hold)
+        await shop.world.until(lambda: any(record.status == 404 for record in server.requests))
+        await shop.make("two")
+        server.cut_watches()
+        await shop.world.until(lambda: shop.at_rest("two"))
+    assert_that_nobody_was_alarmed(shop)
