@@ -342,7 +342,9 @@ class SmallWorld:
     def _is_being_cut(self, claim_key: str) -> bool:
         volume = self.objects["claim"][claim_key]["spec"]["volumeName"]
         handle = self.objects["volume"][volume]["spec"]["csi"]["volumeHandle"]
-        uids = {each["metadata"]["uid"] for kind in REQUESTS for each in self.objects[kind].values()}
+        # Whoever goes lets its claim go as well, though what it retains may not be cut yet: nobody would do it later.
+        staying = [each for kind in REQUESTS for each in self.objects[kind].values() if not is_deleting(each)]
+        uids = {each["metadata"]["uid"] for each in staying}
         contents = [*self.objects["content"].values(), *self.objects["group content"].values()]
         return any(
             handle
@@ -371,10 +373,10 @@ class SmallWorld:
         if is_deleting(content) and (unbound or is_marked(kind, content)):
             self._let_go(kind, content, handle)
             self._without(kind, name, FINALIZER[kind])
-        elif self.storage.fails:
-            self._tell(kind, name, {"error": {"message": "the storage fails", "time": DELETED_AT}})
         elif status.get("readyToUse"):
             pass
+        elif self.storage.fails:
+            self._tell(kind, name, {"error": {"message": "the storage fails", "time": DELETED_AT}})
         elif imported is not None:
             self._tell(kind, name, self._found(kind, imported) | {"readyToUse": True, "error": None})
         elif handle is not None:
