@@ -276,6 +276,8 @@ class Lack:
     resource: str
     verb: str
     named: str
+    at_content: str | None = None
+    """What an event at the content must have in it, where the words at the request refer to it."""
 
 
 LACKS: Final = {
@@ -284,7 +286,9 @@ LACKS: Final = {
     "the controller must not let go": Lack(CONTROLLER_ACCOUNT, "{requests}", "patch", "patch {requests}"),
     "the sidecar must not let go": Lack(ACCOUNT, "{contents}", "patch", "patch {contents}"),
     "the sidecar must not read secrets": Lack(ACCOUNT, "secrets", "get", "get secrets"),
-    "the sidecar must not write statuses": Lack(ACCOUNT, "{contents}/status", "patch", "has not finished the deletion"),
+    "the sidecar must not write statuses": Lack(
+        ACCOUNT, "{contents}/status", "patch", "has not finished the deletion", "patch {contents}/status"
+    ),
 }
 
 
@@ -324,5 +328,9 @@ async def test_a_deletion_without_a_permission_says_which(tmp_path: Path, sort: 
         await begin()
         await shop.delete("one")
         await a_word_or_a_step(shop, here(lack.named))
+        if lack.at_content is not None:
+            (content,) = world.server.list(sort.kind.plural)
+            warned = world.warnings(content["metadata"]["name"])
+            assert any(here(lack.at_content) in event["message"] for event in warned)
         await change(rules[lack.account])
         await world.until(shop.nothing_left, seconds=60)
