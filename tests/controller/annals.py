@@ -309,8 +309,7 @@ class Annals:
         content = server.get(sort.kind.plural, imported or sort.content_prefix + metadata["uid"])
         if imported:
             return self._import_trouble(sort, raw, content)
-        if content is not None and sort.kind.handle in content.get("status", {}):
-            return "its content goes" if is_deleting(content) else None
+        # The class is needed until it is ready: whether it is, a driver is asked by cutting anew.
         return self._class_trouble(sort, raw) or (self._claims_trouble(sort, raw) if content is None else None)
 
     def _import_trouble(self, sort: Sort, raw: Object, content: Object | None) -> str | None:
