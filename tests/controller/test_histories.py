@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -48,7 +48,7 @@ from tests.world import DRIVER, Object, World, make_world
 
 EXAMPLES = int(os.environ.get("SNAPSHOTTER_HISTORY_EXAMPLES", "0"))
 """So many random histories; 0: the usual ones."""
-USUAL_EXAMPLES = 18
+USUAL_EXAMPLES = 16
 STEPS = 50
 """The most in one history."""
 FEWEST_STEPS = 600
@@ -91,6 +91,7 @@ WRITES: Final = (
 WATCHED: Final = ("volumesnapshots", "volumesnapshotcontents", "volumegroup", "persistentvolumeclaims", "")
 CLAIMS: Final = {"c0": "db", "c1": "db", "c2": "web"}
 """The claims, with the value of the label by which groups choose them."""
+DB: Final = {"app": "db"}
 CLASSES: Final = {"class": "Delete", "keep": "Retain"}
 
 sorts = st.sampled_from(SORTS)
@@ -342,7 +343,7 @@ class Histories(RuleBasedStateMachine):
         self.controller = Program("the controller", lambda: controller_app.started(controller))
         for number in range(2):
             self._make(SINGLES, f"s{number}", {"persistentVolumeClaimName": "c0"}, "class")
-        self._make(GROUPS, "g0", {"selector": {"matchLabels": {"app": "db"}}}, "class")
+        self._make(GROUPS, "g0", {"selector": {"matchLabels": DB}}, "class")
         for program in self.programs:
             program.start()
         self._tell(f"begun with {options}")
@@ -698,6 +699,30 @@ class Histories(RuleBasedStateMachine):
             self.world.server.faults.set(Fault(match=match, skip=skip, times=times, **fault))
 
         self._step(f"{match}: {fault} {skip=} {times=}", act, moment)
+
+    @rule(sort=sorts, deleted_after=st.sampled_from([0.02, 0.1, 0.4]), moment=moments)
+    def a_request_is_deleted_while_nobody_knows_of_its_content(
+        self, sort: Sort, deleted_after: float, moment: float
+    ) -> None:
+        """The answers to the content's creation are lost, and the watches are silent."""
+
+        async def act() -> None:
+            self.annals.trouble()
+            server = self.world.server
+            server.faults.set(Fault(match=f"^POST .*/{sort.kind.plural}$", times=12, cut="after"))
+            source = {"persistentVolumeClaimName": "c0"} if sort is SINGLES else {"selector": {"matchLabels": DB}}
+            self._make(sort, "hasty", source, "class")
+            with suppress(TimeoutError):
+                await self.world.until(lambda: self._is_hasty_made(sort), seconds=0.3)
+            server.mute_watches()
+            await asyncio.sleep(deleted_after)
+            self._delete(sort, "hasty")
+
+        self._step(f"a hasty {sort.id} {deleted_after=}", act, moment)
+
+    def _is_hasty_made(self, sort: Sort) -> bool:
+        made = self.world.server.list(sort.kind.plural)
+        return any(each["spec"][sort.kind.ref]["name"] == "hasty" for each in made)
 
     @rule(what=st.sampled_from(WATCHED), gone=st.booleans(), forgets=st.booleans(), moment=moments)
     def watches_break(self, what: str, gone: bool, forgets: bool, moment: float) -> None:
