@@ -183,6 +183,8 @@ class RequestController(ABC, Generic[U, C, A]):
                 await self._failed(request, action, error, retry)
                 if self._planned_otherwise(key, action):
                     continue
+                # Only the backoff brings it back, unless something else is to be done by then.
+                self._refused[key] = action
                 raise
         return Requeue.NOW
 
