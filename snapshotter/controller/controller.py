@@ -15,6 +15,7 @@ from snapshotter.controller.requests import Sort, Surroundings
 from snapshotter.controller.snapshots import SnapshotController
 from snapshotter.controller.stores import Stores
 from snapshotter.controller.wakeups import Wakeups
+from snapshotter.daemon.ending import finish
 from snapshotter.daemon.groups import Groups
 from snapshotter.daemon.health import Health, exposed_watches
 from snapshotter.daemon.leadership import Leadership
@@ -53,8 +54,6 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T", bound=Versioned)
 
 COMPONENT = "snapshot-controller"
-LAST_EVENTS_SECONDS = 2.0
-"""How long events that have not been sent are given at the end."""
 
 Singles = Part[VolumeSnapshot, Content, SnapshotClass, single_plan.Action]
 GroupPart = Part[VolumeGroupSnapshot, GroupContent, GroupSnapshotClass, group_plan.Action]
@@ -258,25 +257,10 @@ class Controller:
                 self._singles.close()
                 if self._groups is not None:
                     self._groups.close()
-                await self._finish(work)
+                await finish(work, self._events, self._leadership, grace=self._settings.work.shutdown_grace)
                 for task in background:
                     task.cancel()
         await self._leadership.give_up()
-
-    async def _finish(self, work: "set[asyncio.Task[None]]") -> None:
-        working = self._leadership.won.is_set()
-        _, unfinished = await asyncio.wait(work, timeout=self._settings.work.shutdown_grace if working else 0)
-        for task in unfinished:
-            task.cancel()
-        if unfinished and working:
-            log.warning("operations that did not end within the grace time are cut off")
-        if unfinished:
-            await asyncio.wait(unfinished)
-        try:
-            async with asyncio.timeout(LAST_EVENTS_SECONDS):
-                await self._events.drain()
-        except TimeoutError:
-            log.info("some events are not sent")
 
     def _in_flight(self) -> float:
         return in_flight(self.stores.singles.snapshots) + in_flight(self.stores.groups.groups)

@@ -1,7 +1,6 @@
 """Carries out what is planned for one VolumeGroupSnapshot. What both kinds share is in `requests`."""
 
 import asyncio
-from typing import assert_never
 
 import structlog
 
@@ -24,18 +23,6 @@ from snapshotter.plan.group_snapshot import Action, DeleteMembers, MakeMembers, 
 from snapshotter.plan.requests import (
     Attempt,
     BindContent,
-    Blocked,
-    CreateContent,
-    DeleteContent,
-    MarkContent,
-    Prepare,
-    ProtectClaims,
-    Refuse,
-    Release,
-    ReleaseClaims,
-    Report,
-    Settle,
-    Wait,
     attempted,
 )
 from snapshotter.runtime.store import Store
@@ -71,24 +58,8 @@ class GroupController(RequestController[VolumeGroupSnapshot, GroupContent, Actio
             case DeleteMembers(keys):
                 for key in keys:
                     await self._delete_member(key)
-            case (
-                Prepare()
-                | ProtectClaims()
-                | ReleaseClaims()
-                | CreateContent()
-                | BindContent()
-                | Report()
-                | MarkContent()
-                | DeleteContent()
-                | Release()
-                | Refuse()
-                | Blocked()
-                | Wait()
-                | Settle()
-            ):
-                await self._act_on_request(request, action)
             case _:
-                assert_never(action)
+                await self._act_on_request(request, action)
 
     def _attempted(self, action: Action) -> Attempt:
         match action:

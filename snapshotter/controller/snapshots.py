@@ -1,7 +1,5 @@
 """Carries out what is planned for one VolumeSnapshot. What both kinds share is in `requests`."""
 
-from typing import assert_never
-
 import structlog
 
 from snapshotter.controller.requests import RequestController
@@ -12,19 +10,6 @@ from snapshotter.plan import patches
 from snapshotter.plan.bodies import owner
 from snapshotter.plan.requests import (
     Attempt,
-    BindContent,
-    Blocked,
-    CreateContent,
-    DeleteContent,
-    MarkContent,
-    Prepare,
-    ProtectClaims,
-    Refuse,
-    Release,
-    ReleaseClaims,
-    Report,
-    Settle,
-    Wait,
     attempted,
 )
 from snapshotter.plan.snapshot import Action, AddOwner
@@ -39,24 +24,8 @@ class SnapshotController(RequestController[VolumeSnapshot, Content, Action]):
         match action:
             case AddOwner(group):
                 await self._add_owner(request, group)
-            case (
-                Prepare()
-                | ProtectClaims()
-                | ReleaseClaims()
-                | CreateContent()
-                | BindContent()
-                | Report()
-                | MarkContent()
-                | DeleteContent()
-                | Release()
-                | Refuse()
-                | Blocked()
-                | Wait()
-                | Settle()
-            ):
-                await self._act_on_request(request, action)
             case _:
-                assert_never(action)
+                await self._act_on_request(request, action)
 
     def _attempted(self, action: Action) -> Attempt:
         if isinstance(action, AddOwner):

@@ -1,7 +1,6 @@
 """What the snapshot-controller reads of Kubernetes' own storage objects: claims, volumes, nodes."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 
@@ -140,6 +139,3 @@ class Node(ClusterObject, frozen=True, kw_only=True):
     @property
     def labels(self) -> Mapping[str, str]:
         return self.metadata.labels
-
-
-VolumeMode = Literal["Filesystem", "Block"]

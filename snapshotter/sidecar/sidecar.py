@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 
 from snapshotter.csi.driver import Driver
+from snapshotter.daemon.ending import finish
 from snapshotter.daemon.groups import Groups
 from snapshotter.daemon.health import Health
 from snapshotter.daemon.leadership import Leadership
@@ -34,9 +35,6 @@ K = TypeVar("K", bound=AnyClass)
 A = TypeVar("A")
 
 log = structlog.get_logger(__name__)
-
-LAST_EVENTS_SECONDS = 2.0
-"""How long events that have not been sent are given at the end."""
 
 
 AWAY_SECONDS = 60.0
@@ -130,7 +128,7 @@ class Sidecar:
             self._singles.close()
             if self._groups is not None:
                 self._groups.close()
-            await self._finish(work)
+            await finish(work, self._events, self._leadership, grace=self._settings.work.shutdown_grace)
             for task in background:
                 task.cancel()
         await self._leadership.give_up()
@@ -158,21 +156,6 @@ class Sidecar:
         groups = None if self._groups is None else self._groups.part
         of_groups = set() if groups is None else groups.secrets_in_use()
         return self._singles.secrets_in_use() | of_groups
-
-    async def _finish(self, work: set["asyncio.Task[None]"]) -> None:
-        working = self._leadership.won.is_set()
-        _, unfinished = await asyncio.wait(work, timeout=self._settings.work.shutdown_grace if working else 0)
-        for task in unfinished:
-            task.cancel()
-        if unfinished and working:
-            log.warning("operations that did not end within the grace time are cut off")
-        if unfinished:
-            await asyncio.wait(unfinished)
-        try:
-            async with asyncio.timeout(LAST_EVENTS_SECONDS):
-                await self._events.drain()
-        except TimeoutError:
-            log.info("some events are not sent")
 
     def _driver_lost(self) -> None:
         if self._settings.election.enabled:

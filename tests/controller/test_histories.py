@@ -780,8 +780,7 @@ def quick_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
         "runtime.informer.SHORTEST_WATCH": 0.1,
         "daemon.groups.LOOK_AGAIN_SECONDS": 0.2,
         "sidecar.part.READINESS": Backoff(start=0.1, maximum=0.3, jitter=0.25),
-        "sidecar.sidecar.LAST_EVENTS_SECONDS": 0.3,
-        "controller.controller.LAST_EVENTS_SECONDS": 0.3,
+        "daemon.ending.LAST_EVENTS_SECONDS": 0.3,
         "csi.driver.PROBE_PERIOD": 0.1,
     }.items():
         monkeypatch.setattr(f"snapshotter.{name}", value)
