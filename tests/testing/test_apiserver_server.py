@@ -363,6 +363,18 @@ class TestWatches:
                 async with asyncio.timeout(SOON):
                     await watch.content.readline()
 
+    async def test_can_be_cut_when_the_client_has_gone_already(self, client: Client) -> None:
+        async with await client.watch(SECRETS) as watch:
+            (of_the_server,) = client.server._watches.everyone()
+            watch.close()
+
+            async def is_lost() -> bool:
+                return of_the_server._transport is not None and of_the_server._transport.is_closing()
+
+            await until(is_lost)
+            await asyncio.sleep(0)
+            of_the_server.cut()
+
     async def test_can_be_muted_while_later_ones_speak(self, client: Client) -> None:
         async with await client.watch(SECRETS) as muted:
             client.server.mute_watches()

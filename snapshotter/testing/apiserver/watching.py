@@ -166,8 +166,8 @@ def error_line(error: ApiError) -> bytes:
 
 
 def abort(transport: asyncio.Transport | None) -> None:
-    """Close the connection with a reset rather than in good order."""
-    if transport is None:
+    """Close the connection with a reset rather than in good order, unless it is closing already."""
+    if transport is None or transport.is_closing():
         return
     sock = transport.get_extra_info("socket")
     if sock is not None:
