@@ -163,6 +163,11 @@ class DaemonMetrics:
             "By how many seconds a task that slept got its turn too late; measured once a second.",
             registry=registry,
         )
+        self.loop_tasks = Gauge(
+            "snapshotter_event_loop_tasks",
+            "Tasks that have not ended; measured once a second. At rest it does not grow.",
+            registry=registry,
+        )
         self.permission_missing = Gauge(
             "snapshotter_permission_missing",
             "1 while a permission that a feature needs is missing, 0 while it is there; absent where it is not known.",

@@ -45,7 +45,7 @@ from snapshotter.plan import group_snapshot as group_plan
 from snapshotter.plan import snapshot as single_plan
 from snapshotter.plan.requests import GROUP_REASONS, SINGLE_REASONS, Terms
 from snapshotter.runtime.informer import Informer, OnChange
-from snapshotter.runtime.lag import measure_lag
+from snapshotter.runtime.lag import measure_loop
 from snapshotter.runtime.store import Store, Versioned
 from snapshotter.settings import ControllerSettings
 
@@ -247,7 +247,9 @@ class Controller:
                     tasks.create_task(self._events.run(), name="events"),
                     tasks.create_task(self._leadership.run(), name="election"),
                     tasks.create_task(self._wakeups.resync(self._settings.kube.resync_period), name="resync"),
-                    tasks.create_task(measure_lag(self._metrics.loop_lag.set), name="loop lag"),
+                    tasks.create_task(
+                        measure_loop(self._metrics.loop_lag.set, self._metrics.loop_tasks.set), name="loop"
+                    ),
                 ]
                 work = {tasks.create_task(self._singles.run(), name="singles")}
                 if self._groups is not None:

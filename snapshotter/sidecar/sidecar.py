@@ -23,7 +23,7 @@ from snapshotter.plan import content
 from snapshotter.plan import group_content as groups_plan
 from snapshotter.plan.lifecycle import Naming, Plan, Terms
 from snapshotter.plan.secrets import SecretRef
-from snapshotter.runtime.lag import measure_lag
+from snapshotter.runtime.lag import measure_loop
 from snapshotter.settings import NodeSettings, SidecarSettings
 from snapshotter.sidecar.content import ContentController
 from snapshotter.sidecar.controller import Controller, Surroundings
@@ -118,7 +118,7 @@ class Sidecar:
                 tasks.create_task(self._events.run(), name="events"),
                 tasks.create_task(self._driver.keep_in_touch(self._driver_returned, self._driver_lost), name="driver"),
                 tasks.create_task(self._leadership.run(), name="election"),
-                tasks.create_task(measure_lag(self._metrics.loop_lag.set), name="loop lag"),
+                tasks.create_task(measure_loop(self._metrics.loop_lag.set, self._metrics.loop_tasks.set), name="loop"),
             ]
             work = {tasks.create_task(self._singles.run(), name="singles")}
             if self._groups is not None:

@@ -14,7 +14,7 @@ from snapshotter import logs
 from snapshotter.daemon.running import CannotRun, Shutdown, run_until_stopped
 from snapshotter.metrics import WebhookMetrics
 from snapshotter.plan.permissions import webhook as table
-from snapshotter.runtime.lag import measure_lag
+from snapshotter.runtime.lag import measure_loop
 from snapshotter.settings import AdmissionSettings, WebhookSettings, host_and_port
 from snapshotter.web.certificate import BadPair, ServedCertificate
 from snapshotter.web.server import ListenError, serving
@@ -104,7 +104,7 @@ async def started(settings: WebhookSettings) -> AsyncIterator[Webhook]:
         health = Health(certificate)
         background: dict[str, Work] = {
             "certificate": certificate.keep_current,
-            "loop lag": lambda: measure_lag(metrics.loop_lag.set),
+            "loop": lambda: measure_loop(metrics.loop_lag.set, metrics.loop_tasks.set),
         }
         routes: dict[str, Handler] = {
             READY_PATH: health.answer,

@@ -186,6 +186,7 @@ FAMILIES = {
     "snapshotter_api_requests",
     "snapshotter_contents",
     "snapshotter_event_loop_lag_seconds",
+    "snapshotter_event_loop_tasks",
     "snapshotter_malformed_objects",
     "snapshotter_next_retry_seconds",
     "snapshotter_oldest_deleting_seconds",

@@ -42,6 +42,7 @@ OURS = {
     "snapshotter_driver_connected",
     "snapshotter_driver_info",
     "snapshotter_event_loop_lag_seconds",
+    "snapshotter_event_loop_tasks",
     "snapshotter_malformed_objects",
     "snapshotter_next_retry_seconds",
     "snapshotter_oldest_deleting_seconds",

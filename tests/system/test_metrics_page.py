@@ -68,6 +68,7 @@ OURS = {
     "snapshotter_driver_connected": family("gauge"),
     "snapshotter_driver_info": family("gauge", "driver_name", "version"),
     "snapshotter_event_loop_lag_seconds": family("gauge"),
+    "snapshotter_event_loop_tasks": family("gauge"),
     "snapshotter_next_retry_seconds": family("gauge", "name"),
     "snapshotter_oldest_deleting_seconds": family("gauge", "driver_name", "kind"),
     "snapshotter_oldest_unready_seconds": family("gauge", "driver_name", "kind"),
