@@ -1,4 +1,4 @@
-"""How the event loop is: everything runs on it, so what blocks it holds up everything, and what never ends stays on it."""
+"""How the event loop is: what blocks it holds everything up, and what never ends stays on it."""
 
 import asyncio
 from collections.abc import Callable
