@@ -38,7 +38,7 @@ class Command:
     """For people: `the CSI driver`."""
     arguments: Sequence[str]
     log: Path
-    ready_url: str
+    ready_url: str | None = None
     """Answers 200 once the process serves."""
     ready_file: Path | None = None
     """Is written by the process when it serves; one that an earlier process left is removed first."""
@@ -130,10 +130,10 @@ class Piece:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self._command.log.parent.mkdir(parents=True, exist_ok=True)
-        python = (sys.executable, "-I", "-S", tether.__file__, str(os.getpid()))
+        tethered = (sys.executable, "-I", "-S", tether.__file__, str(os.getpid()))
         with self._command.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *python,
+                *tethered,
                 *self._command.arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -149,16 +149,27 @@ class Piece:
         timeout = aiohttp.ClientTimeout(START_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(self._command.ready_url) as response:
-                        if response.status == 200 and (file is None or file.exists()):
-                            return
+                if (file is None or file.exists()) and await self._answers(session):
+                    return
                 await asyncio.sleep(PROBE_SECONDS)
+
+    async def _answers(self, session: aiohttp.ClientSession) -> bool:
+        if self._command.ready_url is None:
+            return True
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(self._command.ready_url) as response:
+                return response.status == 200
+        return False
 
     def _failure(self, what: str) -> PieceFailed:
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         last = "".join(f"\n    {line}" for line in lines) or " nothing"
         return PieceFailed(f"{self.name} {what}.\n  The end of its log ({self.log}):{last}")
+
+
+def python(module: str) -> tuple[str, ...]:
+    """A module as a program; -P: whatever lies in the current directory is not taken for ours."""
+    return (sys.executable, "-P", "-m", module)
 
 
 def free_port() -> int:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import fcntl
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,16 @@ from typing import Final
 
 import aiohttp
 
-from snapshotter.testing.admin import PREFIX, Admin, AdminError
+from snapshotter.testing.admin import Admin, AdminError
 from snapshotter.testing.client import ApiFailure, KubeClient
 from snapshotter.testing.playground.converting import NAMESPACE, SERVICE, Certificate, have_converted, make_certificate
-from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port
+from snapshotter.testing.playground.driver_pod import GRACE_SECONDS, DriverPod, driver_pod
+from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port, python
 from snapshotter.testing.playground.storage import Storage
 
 DRIVER: Final = "hostpath.csi.k8s.io"
 """The name that the driver of the playground goes by: the one of the examples among the manifests."""
 
-LONGEST_SOCKET_PATH_BYTES: Final = 107
-GRACE_SECONDS: Final = 2
-"""What sidecar and controller are given to finish at the end: nobody waits longer for a playground."""
 MOMENT_SECONDS: Final = 0.3
 
 
@@ -37,26 +34,63 @@ class Pieces:
 
     directory: Path
     kubeconfig: Path
-    socket: Path
     api_url: str
-    metrics_url: str
-    """Of the sidecar."""
     controller_metrics_url: str
-    driver_admin_url: str
     api: KubeClient
     api_admin: Admin
-    driver_admin: Admin
-    storage: Storage
     apiserver: Piece
-    driver: Piece
-    sidecar: Piece
     controller: Piece
-    provisioner: Piece
     webhook: Piece
     certificate: Certificate
     """Of the webhook."""
+    pod: DriverPod
+    """The driver that is there from the start."""
     background: asyncio.TaskGroup
     """Tasks beside the block; a failure of one ends the block and comes out of the playground."""
+
+    @property
+    def socket(self) -> Path:
+        return self.pod.socket
+
+    @property
+    def metrics_url(self) -> str:
+        """Of the sidecar."""
+        return self.pod.metrics_url
+
+    @property
+    def driver_admin_url(self) -> str:
+        return self.pod.admin_url
+
+    @property
+    def driver_admin(self) -> Admin:
+        return self.pod.admin
+
+    @property
+    def storage(self) -> Storage:
+        return self.pod.storage
+
+    @property
+    def driver(self) -> Piece:
+        return self.pod.driver
+
+    @property
+    def sidecar(self) -> Piece:
+        return self.pod.sidecar
+
+    @property
+    def provisioner(self) -> Piece:
+        return self.pod.provisioner
+
+    def another_driver(self, name: str, *driver_arguments: str) -> contextlib.AbstractAsyncContextManager[DriverPod]:
+        """A driver of this name beside the first, with a sidecar and a provisioner of its own; not started yet."""
+        return driver_pod(
+            name,
+            self.directory / "drivers" / name,
+            self.kubeconfig,
+            self.background,
+            driver_arguments=driver_arguments,
+            whose=f" of {name}",
+        )
 
     async def start_sidecar(self) -> None:
         """Return when the sidecar is ready. Raises `PieceFailed`."""
@@ -96,11 +130,11 @@ async def playground(
 
     Raises `DirectoryInUse`; and `PieceFailed` at once when a process does not come up, or dies within the block.
     """
-    with _locked(directory) as home, _socket_path(home) as socket:
+    with _locked(directory) as home:
         try:
             async with (
                 asyncio.TaskGroup() as tasks,
-                _joined(home, socket, driver_arguments, sidecar_arguments, tasks) as pieces,
+                _joined(home, driver_arguments, sidecar_arguments, tasks) as pieces,
             ):
                 await _start(pieces)
                 try:
@@ -124,25 +158,20 @@ async def _start(pieces: Pieces) -> None:
     await pieces.webhook.wait_until_serving()
     await have_converted(pieces.api, pieces.certificate)
     # These read the kubeconfig that is there by now.
-    programs = (pieces.sidecar, pieces.controller, pieces.provisioner)
-    for program in programs:
-        await program.launch()
-    for program in programs:
-        await program.wait_until_serving()
+    await pieces.controller.launch()
+    await pieces.pod.start_beside_the_driver()
+    await pieces.controller.wait_until_serving()
 
 
 @contextlib.asynccontextmanager
 async def _joined(
     directory: Path,
-    socket: Path,
     driver_arguments: Sequence[str],
     sidecar_arguments: Sequence[str],
     tasks: asyncio.TaskGroup,
 ) -> AsyncIterator[Pieces]:
     """The pieces, not started yet; whatever runs at the end is stopped."""
-    api_url, driver_admin_url, sidecar_url, controller_url, provisioner_url, webhook_url = (
-        f"http://127.0.0.1:{free_port()}" for _ in range(6)
-    )
+    api_url, controller_url, webhook_url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
     webhook_port = free_port()
     kubeconfig = directory / "kubeconfig"
     certificate = make_certificate(directory / "webhook")
@@ -150,7 +179,7 @@ async def _joined(
         Command(
             name="the API server",
             arguments=(
-                *_python("snapshotter.testing.apiserver"),
+                *python("snapshotter.testing.apiserver"),
                 f"--listen={api_url.removeprefix('http://')}",
                 f"--kubeconfig={kubeconfig}",
                 f"--service={NAMESPACE}/{SERVICE}=127.0.0.1:{webhook_port}",
@@ -158,32 +187,6 @@ async def _joined(
             log=directory / "logs" / "apiserver.log",
             ready_url=f"{api_url}/readyz",
             ready_file=kubeconfig,
-        ),
-        Command(
-            name="the CSI driver",
-            arguments=(
-                *_python("snapshotter.testing.driver"),
-                f"--name={DRIVER}",
-                f"--socket={socket}",
-                f"--state={directory / 'driver'}",
-                f"--admin={driver_admin_url.removeprefix('http://')}",
-                *driver_arguments,
-            ),
-            log=directory / "logs" / "driver.log",
-            ready_url=f"{driver_admin_url}{PREFIX}/faults",
-        ),
-        Command(
-            name="the sidecar",
-            arguments=(
-                str(Path(sys.executable).with_name("csi-snapshotter")),
-                f"--csi-address={socket}",
-                f"--kubeconfig={kubeconfig}",
-                f"--http-endpoint={sidecar_url.removeprefix('http://')}",
-                f"--shutdown-grace-period={GRACE_SECONDS}s",
-                *sidecar_arguments,
-            ),
-            log=directory / "logs" / "sidecar.log",
-            ready_url=f"{sidecar_url}/readyz",
         ),
         Command(
             name="the controller",
@@ -195,17 +198,6 @@ async def _joined(
             ),
             log=directory / "logs" / "controller.log",
             ready_url=f"{controller_url}/readyz",
-        ),
-        Command(
-            name="the provisioner",
-            arguments=(
-                *_python("snapshotter.testing.provisioner"),
-                f"--socket={socket}",
-                f"--kubeconfig={kubeconfig}",
-                f"--http-endpoint={provisioner_url.removeprefix('http://')}",
-            ),
-            log=directory / "logs" / "provisioner.log",
-            ready_url=f"{provisioner_url}/readyz",
         ),
         Command(
             name="the webhook",
@@ -221,43 +213,34 @@ async def _joined(
             ready_url=f"{webhook_url}/readyz",
         ),
     )
-    apiserver, driver, sidecar, controller, provisioner, webhook = (Piece(command, tasks) for command in commands)
-    async with (
-        KubeClient(api_url) as api,
-        Admin(api_url) as api_admin,
-        Admin(driver_admin_url) as driver_admin,
-        Storage(driver_admin_url) as storage,
-    ):
+    apiserver, controller, webhook = (Piece(command, tasks) for command in commands)
+    async with KubeClient(api_url) as api, Admin(api_url) as api_admin:
         try:
-            yield Pieces(
-                directory=directory,
-                kubeconfig=kubeconfig,
-                socket=socket,
-                api_url=api_url,
-                metrics_url=f"{sidecar_url}/metrics",
-                controller_metrics_url=f"{controller_url}/metrics",
-                driver_admin_url=driver_admin_url,
-                api=api,
-                api_admin=api_admin,
-                driver_admin=driver_admin,
-                storage=storage,
-                apiserver=apiserver,
-                driver=driver,
-                sidecar=sidecar,
-                controller=controller,
-                provisioner=provisioner,
-                webhook=webhook,
-                certificate=certificate,
-                background=tasks,
-            )
+            async with driver_pod(
+                DRIVER,
+                directory,
+                kubeconfig,
+                tasks,
+                driver_arguments=driver_arguments,
+                sidecar_arguments=sidecar_arguments,
+            ) as pod:
+                yield Pieces(
+                    directory=directory,
+                    kubeconfig=kubeconfig,
+                    api_url=api_url,
+                    controller_metrics_url=f"{controller_url}/metrics",
+                    api=api,
+                    api_admin=api_admin,
+                    apiserver=apiserver,
+                    controller=controller,
+                    webhook=webhook,
+                    certificate=certificate,
+                    pod=pod,
+                    background=tasks,
+                )
         finally:
-            for piece in (controller, sidecar, provisioner, driver, apiserver, webhook):
+            for piece in (controller, apiserver, webhook):
                 await piece.terminate()
-
-
-def _python(module: str) -> tuple[str, ...]:
-    """A module as a program; -P: whatever lies in the current directory is not taken for ours."""
-    return (sys.executable, "-P", "-m", module)
 
 
 @contextlib.contextmanager
@@ -271,14 +254,3 @@ def _locked(directory: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise DirectoryInUse(f"another playground runs in {directory}") from None
         yield directory
-
-
-@contextlib.contextmanager
-def _socket_path(directory: Path) -> Iterator[Path]:
-    """A path for the driver's socket: in the directory, or in one of its own where the path would be too long."""
-    path = directory / "csi.sock"
-    if len(bytes(path)) <= LONGEST_SOCKET_PATH_BYTES:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="csi-") as short:
-        yield Path(short) / "csi.sock"
