@@ -5,12 +5,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, Self
 
 import yaml
 
-from snapshotter.testing.client import ApiFailure, Json
-from snapshotter.testing.playground.running import Pieces
+from snapshotter.testing.client import ApiFailure, Json, KubeClient
+from snapshotter.testing.playground.driver_pod import DriverPod
+from snapshotter.testing.playground.running import DRIVER
 from tests.manifests.rendering import MANIFESTS, objects_in
 
 EXAMPLES: Final = MANIFESTS / "examples"
@@ -23,13 +24,33 @@ class Refused(Exception):
     """The API server does not take it; the text says why."""
 
 
-class Person:
-    """A user, in a namespace of its own, who is an administrator as well."""
+class Place(Protocol):
+    """Where somebody works: a playground is one."""
 
-    def __init__(self, pieces: Pieces, namespace: str) -> None:
-        self.pieces = pieces
+    @property
+    def directory(self) -> Path: ...
+    @property
+    def kubeconfig(self) -> Path: ...
+    @property
+    def api(self) -> KubeClient: ...
+
+
+class Person:
+    """A user with a namespace and a driver, who may do what the kubeconfig of the place allows.
+
+    With another driver than that of the examples, these are applied with its name in the place of theirs, and their
+    classes are named after it as well.
+    """
+
+    def __init__(self, place: Place, namespace: str, pod: DriverPod) -> None:
+        self.place = place
+        self.api = place.api
         self.namespace = namespace
-        self._api = pieces.api
+        self.pod = pod
+
+    def with_driver(self, pod: DriverPod) -> Self:
+        """The same user at work with another driver."""
+        return type(self)(self.place, self.namespace, pod)
 
     async def apply(self, name: str, *replacements: tuple[str, str]) -> None:
         """Apply an example; each pair of texts is replaced before, as the documents do with `sed`.
@@ -37,9 +58,14 @@ class Person:
         Raises `Refused`.
         """
         text = (EXAMPLES / name).read_text()
-        for old, new in (*replacements, ("namespace: default", f"namespace: {self.namespace}")):
+        for old, new in (*replacements, *self._of_driver(), ("namespace: default", f"namespace: {self.namespace}")):
             text = text.replace(old, new)
         await self.give(*objects_in(text))
+
+    def _of_driver(self) -> tuple[tuple[str, str], ...]:
+        if self.pod.name == DRIVER:
+            return ()
+        return (("csi-hostpath", self.pod.name.replace(".", "-")), (DRIVER, self.pod.name))
 
     async def give(self, *objects: Json) -> None:
         """Apply objects. Raises `Refused`."""
@@ -48,21 +74,21 @@ class Person:
             return
         for given in objects:
             try:
-                await self._api.create(given, namespace=given["metadata"].get("namespace", self.namespace))
+                await self.api.create(given, namespace=given["metadata"].get("namespace", self.namespace))
             except ApiFailure as failure:
                 if failure.reason != "AlreadyExists":
                     raise Refused(str(failure)) from failure
 
     async def delete(self, kind: str, name: str) -> None:
         """Ask for the deletion, without waiting for it."""
-        await self._api.delete(kind, name, namespace=self.namespace)
+        await self.api.delete(kind, name, namespace=self.namespace)
 
     async def get(self, kind: str, name: str) -> Json:
-        return await self._api.get(kind, name, namespace=self.namespace)
+        return await self.api.get(kind, name, namespace=self.namespace)
 
     async def all(self, kind: str) -> list[Json]:
         """All of the kind in our namespace; or of the cluster, what refers to it."""
-        items = (await self._api.list(kind, namespace=self.namespace)).items
+        items = (await self.api.list(kind, namespace=self.namespace)).items
         return [item for item in items if self._is_ours(item)]
 
     def _is_ours(self, item: Json) -> bool:
@@ -72,7 +98,7 @@ class Person:
 
     async def until(self, kind: str, name: str, condition: Condition) -> Json:
         """The object once it is so."""
-        found = await self._api.wait_for(kind, name, condition, namespace=self.namespace, timeout=SOON_SECONDS)
+        found = await self.api.wait_for(kind, name, condition, namespace=self.namespace, timeout=SOON_SECONDS)
         return found or {}
 
     async def until_ready(self, kind: str, name: str) -> Json:
@@ -89,7 +115,7 @@ class Person:
     async def until_told(self, name: str, reason_or_text: str) -> Json:
         """The Warning about an object whose reason or message has this."""
         async with asyncio.timeout(SOON_SECONDS):
-            async for change in self._api.follow(
+            async for change in self.api.follow(
                 "Event", namespace=self.namespace, fieldSelector=f"involvedObject.name={name}"
             ):
                 event = change.object
@@ -106,14 +132,14 @@ class Person:
     async def volume_of(self, claim: str) -> str:
         """The handle of its volume, once it is bound."""
         found = await self.until("PersistentVolumeClaim", claim, is_bound)
-        volume = await self._api.get("PersistentVolume", found["spec"]["volumeName"])
+        volume = await self.api.get("PersistentVolume", found["spec"]["volumeName"])
         return str(volume["spec"]["csi"]["volumeHandle"])
 
     async def content_of(self, kind: str, name: str) -> Json:
         """The content that a snapshot or group is bound to."""
         status = (await self.get(kind, name))["status"]
         field = "boundVolumeSnapshotContentName" if kind == "VolumeSnapshot" else "boundVolumeGroupSnapshotContentName"
-        return await self._api.get(f"{kind}Content", status[field])
+        return await self.api.get(f"{kind}Content", status[field])
 
     async def members(self, group: str) -> dict[str, Json]:
         """The snapshots that a group owns, by the claims that they are of."""
@@ -126,7 +152,7 @@ class Person:
 
     async def write(self, volume: str, content: bytes) -> None:
         """Overwrite the beginning of a volume."""
-        await self.pieces.storage.write_volume(volume, content)
+        await self.pod.storage.write_volume(volume, content)
 
     def read(self, volume: str, count: int) -> bytes:
         """The beginning of a volume: it is large, and nearly all of it a hole."""
@@ -134,24 +160,24 @@ class Person:
             return file.read(count)
 
     def _file(self, volume: str) -> Path:
-        return self.pieces.directory / "driver" / "volumes" / volume
+        return self.pod.directory / "volumes" / volume
 
     async def calls(self, method: str, **fields: object) -> list[Json]:
         """The calls of a method that the driver has got, with these fields."""
         return [
             call
-            for call in await self.pieces.driver_admin.calls()
+            for call in await self.pod.admin.calls()
             if call["method"] == method and fields.items() <= call["request"].items()
         ]
 
     async def _kubectl(self, *arguments: str, text: str) -> None:
-        directory = self.pieces.directory
+        directory = self.place.directory
         process = await asyncio.create_subprocess_exec(
             *("kubectl", "--namespace", self.namespace, *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {"KUBECONFIG": str(self.pieces.kubeconfig), "KUBECACHEDIR": str(directory / "cache")},
+            env=os.environ | {"KUBECONFIG": str(self.place.kubeconfig), "KUBECACHEDIR": str(directory / "cache")},
         )
         async with asyncio.timeout(SOON_SECONDS):
             out, _ = await process.communicate(text.encode())

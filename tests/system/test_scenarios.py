@@ -6,22 +6,17 @@ the scenarios with their tests.
 
 import asyncio
 import itertools
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 import pytest
 import pytest_asyncio
 
-from snapshotter.testing.admin import PREFIX, Admin
 from snapshotter.testing.client import Json
 from snapshotter.testing.faults import Fault
-from snapshotter.testing.playground.pieces import Command, Piece, free_port
+from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import Pieces, playground
-from snapshotter.testing.playground.storage import Storage
-from tests.system.person import Person, Refused
+from tests.system.person import Person, Refused, is_ready
 
 # All tests are on one event loop, so that they can share one playground.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -29,8 +24,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)
 SINGLE: Final = "VolumeSnapshot"
 GROUP: Final = "VolumeGroupSnapshot"
 CLAIM: Final = "PersistentVolumeClaim"
-
-SECOND_DRIVER: Final = "com.example.csi-driver"
 
 NAMESPACES = itertools.count(1)
 
@@ -46,7 +39,7 @@ async def person(pieces: Pieces) -> Person:
     """Somebody in a new namespace, with the classes of the examples."""
     namespace = f"shop-{next(NAMESPACES)}"
     await pieces.api.create({"kind": "Namespace", "metadata": {"name": namespace}})
-    made = Person(pieces, namespace)
+    made = Person(pieces, namespace, pieces.pod)
     await made.apply("snapshotclass-v1.yaml")
     await made.apply("groupsnapshotclass-v1.yaml")
     return made
@@ -87,7 +80,7 @@ def volume_by_hand(name: str, claim: str, namespace: str, source: Json) -> tuple
 
 async def test_the_kinds_are_served_by_definitions_alone(person: Person) -> None:
     """S1."""
-    listed = (await person.pieces.api.list("CustomResourceDefinition")).items
+    listed = (await person.api.list("CustomResourceDefinition")).items
     singles = {each["spec"]["names"]["kind"]: each for each in listed if each["spec"]["group"].startswith("snapshot.")}
     assert singles.keys() == {"VolumeSnapshot", "VolumeSnapshotContent", "VolumeSnapshotClass"}
     for each in singles.values():
@@ -103,62 +96,49 @@ async def test_a_volume_that_is_not_of_a_csi_driver_is_an_error(person: Person) 
     assert await person.all("VolumeSnapshotContent") == []
 
 
-@asynccontextmanager
-async def second_driver(pieces: Pieces) -> AsyncIterator[str]:
-    """Another driver in the playground, with a sidecar of its own; gives the driver's admin address."""
-    directory = pieces.directory / "second"
-    admin, health = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    socket = f"--socket={directory}.sock", f"--csi-address={directory}.sock"
-    commands = (
-        Command(
-            name="the second driver",
-            arguments=(
-                *(sys.executable, "-P", "-m", "snapshotter.testing.driver"),
-                *(f"--name={SECOND_DRIVER}", socket[0], f"--state={directory}", f"--admin={admin}"),
-            ),
-            log=directory / "driver.log",
-            ready_url=f"http://{admin}{PREFIX}/faults",
-        ),
-        Command(
-            name="the second sidecar",
-            arguments=(
-                str(Path(sys.executable).with_name("csi-snapshotter")),
-                *(socket[1], f"--kubeconfig={pieces.kubeconfig}", f"--http-endpoint={health}"),
-            ),
-            log=directory / "sidecar.log",
-            ready_url=f"http://{health}/readyz",
-        ),
-    )
-    started = [Piece(command, pieces.background) for command in commands]
-    try:
-        for piece in started:
-            await piece.start()
-        yield f"http://{admin}"
-    finally:
-        for piece in reversed(started):
-            await piece.terminate()
-
-
-async def test_each_sidecar_works_for_its_own_driver_under_one_controller(person: Person) -> None:
+async def test_each_sidecar_works_for_its_own_driver_under_one_controller(pieces: Pieces, person: Person) -> None:
     """S3."""
     volume = await person.make_claim()
-    async with second_driver(person.pieces) as admin, Storage(admin) as storage, Admin(admin) as second:
-        await storage.make_volume("of-the-second", b"bytes", 1 << 20)
-        source = {"csi": {"driver": SECOND_DRIVER, "volumeHandle": "of-the-second"}}
-        await person.give(*volume_by_hand("by-hand-3", "hpvc-2", person.namespace, source))
-        of_second = ("csi-hostpath-snapclass-v1", "of-the-second")
-        await person.apply("snapshotclass-v1.yaml", of_second, ("hostpath.csi.k8s.io", SECOND_DRIVER))
+    async with pieces.another_driver("second.example.com") as pod:
+        await pod.start()
+        second = person.with_driver(pod)
+        volume_of_second = await second.make_claim("hpvc-2")
+        await second.apply("snapshotclass-v1.yaml")
         await person.apply("snapshot-v1.yaml")
-        await person.apply("snapshot-v1.yaml", of_second, ("new-snapshot-demo-v1", "second"), ("hpvc", "hpvc-2"))
+        await second.apply("snapshot-v1.yaml", ("new-snapshot-demo-v1", "second"), ("hpvc", "hpvc-2"))
         for name in ("new-snapshot-demo-v1", "second"):
             await person.until_ready(SINGLE, name)
-        cuts = [call["subject"] for call in await second.calls() if call["method"] == "CreateSnapshot"]
-        assert cuts == ["of-the-second"]
         for name in ("new-snapshot-demo-v1", "second"):
             await person.delete(SINGLE, name)
             await person.until_gone(SINGLE, name)
-    assert len(await person.calls("CreateSnapshot", source_volume_id=volume)) == 1
-    assert await person.calls("CreateSnapshot", source_volume_id="of-the-second") == []
+        for own, others, cut in ((person, second, volume), (second, person, volume_of_second)):
+            assert len(await own.calls("CreateSnapshot", source_volume_id=cut)) == 1
+            assert await others.calls("CreateSnapshot", source_volume_id=cut) == []
+        assert (await pod.storage.held()).snapshots == {}
+
+
+async def test_a_driver_without_snapshots_is_told_of_and_disturbs_nobody(pieces: Pieces, person: Person) -> None:
+    """S6."""
+    await person.make_claim()
+    async with pieces.another_driver("plain.example.com", "--no-snapshots") as pod:
+        await pod.driver.start()
+        await pod.provisioner.start()
+        words = r'(?s)exit code 1.*"plain\.example\.com" does not support snapshots: .* CREATE_DELETE_SNAPSHOT'
+        with pytest.raises(PieceFailed, match=words):
+            await pod.sidecar.start()
+        plain = person.with_driver(pod)
+        await plain.make_claim("of-plain")
+        await plain.apply("snapshotclass-v1.yaml")
+        await plain.apply("snapshot-v1.yaml", ("new-snapshot-demo-v1", "waits"), ("hpvc", "of-plain"))
+        await person.apply("snapshot-v1.yaml")
+        await person.until_ready(SINGLE, "new-snapshot-demo-v1")
+        assert not is_ready(await person.get(SINGLE, "waits"))
+    async with pieces.another_driver("plain.example.com") as pod:
+        # The next version of the driver can do it.
+        await pod.start()
+        await person.until_ready(SINGLE, "waits")
+        await person.delete(SINGLE, "waits")
+        await person.until_gone(SINGLE, "waits")
 
 
 async def test_a_snapshot_of_a_claim_is_cut_once_and_deleted_once(person: Person) -> None:
@@ -171,11 +151,11 @@ async def test_a_snapshot_of_a_claim_is_cut_once_and_deleted_once(person: Person
     [content] = await person.all("VolumeSnapshotContent")
     assert content["spec"]["source"] == {"volumeHandle": volume}
     handle = content["status"]["snapshotHandle"]
-    assert (await person.pieces.storage.held()).snapshots[handle].volume_id == volume
+    assert (await person.pod.storage.held()).snapshots[handle].volume_id == volume
     await person.delete(SINGLE, "new-snapshot-demo-v1")
     await person.until_gone(SINGLE, "new-snapshot-demo-v1")
     await person.until_gone("VolumeSnapshotContent", content["metadata"]["name"])
-    assert handle not in (await person.pieces.storage.held()).snapshots
+    assert handle not in (await person.pod.storage.held()).snapshots
     assert len(await person.calls("CreateSnapshot", source_volume_id=volume)) == 1
     assert len(await person.calls("DeleteSnapshot", snapshot_id=handle)) == 1
 
@@ -226,7 +206,7 @@ async def test_parameters_of_a_class_reach_the_driver_and_reserved_ones_do_not(p
     await person.apply("snapshot-v1.yaml", ("csi-hostpath-snapclass-v1", "csi-hostpath-gold"))
     await person.until_ready(SINGLE, "new-snapshot-demo-v1")
     handle = (await person.content_of(SINGLE, "new-snapshot-demo-v1"))["status"]["snapshotHandle"]
-    assert (await person.pieces.storage.held()).snapshots[handle].parameters == {"tier": "gold"}
+    assert (await person.pod.storage.held()).snapshots[handle].parameters == {"tier": "gold"}
 
 
 async def test_without_a_class_the_one_default_is_taken_and_none_or_two_are_an_error(person: Person) -> None:
@@ -276,13 +256,13 @@ async def test_a_claim_stays_until_its_snapshot_is_ready(person: Person) -> None
     """S14."""
     volume = await person.make_claim()
     fault = Fault(match=f"^CreateSnapshot {volume}$", answer={"snapshot.ready_to_use": False})
-    copying = await person.pieces.driver_admin.set_fault(fault)
+    copying = await person.pod.admin.set_fault(fault)
     await person.apply("snapshot-v1.yaml")
     await person.until(SINGLE, "new-snapshot-demo-v1", lambda found: bool(found and found.get("status")))
     await person.until(CLAIM, "hpvc", lambda found: "pvc-as-source-protection" in str(found))
     await person.delete(CLAIM, "hpvc")
     assert (await person.get(CLAIM, "hpvc"))["metadata"]["deletionTimestamp"]
-    await person.pieces.driver_admin.lift(copying)
+    await person.pod.admin.lift(copying)
     await person.until_ready(SINGLE, "new-snapshot-demo-v1")
     await person.until_gone(CLAIM, "hpvc")
 
@@ -299,7 +279,7 @@ async def test_what_is_retained_stays_on_the_storage_with_its_content(person: Pe
     assert [each["metadata"]["name"] for each in await person.all("VolumeSnapshotContent")] == [
         content["metadata"]["name"]
     ]
-    assert content["status"]["snapshotHandle"] in (await person.pieces.storage.held()).snapshots
+    assert content["status"]["snapshotHandle"] in (await person.pod.storage.held()).snapshots
 
 
 async def test_a_snapshot_has_one_source(person: Person) -> None:
@@ -385,7 +365,7 @@ async def test_a_group_is_cut_by_one_call_has_a_member_for_each_claim_and_goes_w
     await person.until_gone("VolumeGroupSnapshotContent", content["metadata"]["name"])
     for member in members.values():
         await person.until_gone(SINGLE, member["metadata"]["name"])
-    held = await person.pieces.storage.held()
+    held = await person.pod.storage.held()
     assert group not in held.groups
     assert not {info["snapshotHandle"] for info in infos.values()} & held.snapshots.keys()
     cuts = [
@@ -477,6 +457,55 @@ async def test_a_group_that_exists_is_imported_with_its_members(person: Person) 
         )
 
 
+async def test_a_driver_without_groups_makes_single_snapshots_and_says_that_it_has_no_groups(
+    pieces: Pieces, person: Person
+) -> None:
+    """S39."""
+    async with pieces.another_driver("single.example.com", "--no-groups") as pod:
+        await pod.start()
+        person = person.with_driver(pod)
+        await person.make_claim()
+        await person.apply("groupsnapshotclass-v1.yaml")
+        await person.apply("groupsnapshot-v1.yaml")
+        await person.apply("snapshotclass-v1.yaml")
+        await person.apply("snapshot-v1.yaml")
+        message = await person.until_failing(GROUP, "new-groupsnapshot-demo")
+        assert 'CSI driver "single.example.com" does not support group snapshots' in message
+        await person.until_ready(SINGLE, "new-snapshot-demo-v1")
+        for kind, name in ((GROUP, "new-groupsnapshot-demo"), (SINGLE, "new-snapshot-demo-v1")):
+            await person.delete(kind, name)
+            await person.until_gone(kind, name)
+        assert not [call for call in await pod.admin.calls() if "GroupSnapshot" in call["method"]]
+
+
+async def test_a_driver_that_lists_no_snapshots_tells_of_its_members_when_it_cuts_them(
+    pieces: Pieces, person: Person
+) -> None:
+    """S42, S43."""
+    async with pieces.another_driver("listless.example.com", "--no-list-snapshots", "--no-get-snapshot") as pod:
+        await pod.start()
+        person = person.with_driver(pod)
+        await person.apply("groupsnapshotclass-v1.yaml")
+        volumes = await make_group(person)
+        status = (await person.content_of(GROUP, "new-groupsnapshot-demo"))["status"]
+        infos = {info["volumeHandle"]: info for info in status["volumeSnapshotInfoList"]}
+        assert infos.keys() == set(volumes.values())
+        members = await person.members("new-groupsnapshot-demo")
+        assert members.keys() == volumes.keys()
+        for claim, member in members.items():
+            info = infos[volumes[claim]]
+            assert (info["readyToUse"], info["restoreSize"]) == (True, 1 << 30)
+            assert info["creationTime"]
+            ready = await person.until_ready(SINGLE, member["metadata"]["name"])
+            assert ready["status"]["restoreSize"] == "1Gi"
+            of_member = await person.content_of(SINGLE, member["metadata"]["name"])
+            assert of_member["status"]["restoreSize"] == 1 << 30
+            assert of_member["status"]["snapshotHandle"] == info["snapshotHandle"]
+        assert [len(await person.calls(method)) for method in ("CreateVolumeGroupSnapshot", "ListSnapshots")] == [1, 0]
+        await person.delete(GROUP, "new-groupsnapshot-demo")
+        await person.until_gone(GROUP, "new-groupsnapshot-demo")
+
+
 async def test_a_volume_that_is_not_of_a_csi_driver_is_an_error_for_a_group(person: Person) -> None:
     """S35."""
     await person.make_claim("hpvc-2")
@@ -491,7 +520,7 @@ async def test_an_older_client_sees_the_pairs_of_its_version(person: Person) -> 
     """S44."""
     await make_group(person)
     content = await person.content_of(GROUP, "new-groupsnapshot-demo")
-    old = await person.pieces.api.get("VolumeGroupSnapshotContent.v1beta1", content["metadata"]["name"])
+    old = await person.api.get("VolumeGroupSnapshotContent.v1beta1", content["metadata"]["name"])
     assert old["status"]["volumeSnapshotHandlePairList"] == [
         {key: info[key] for key in ("volumeHandle", "snapshotHandle")}
         for info in content["status"]["volumeSnapshotInfoList"]
