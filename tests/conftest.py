@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -32,12 +33,29 @@ ABSENT: dict[str, tuple[Callable[[], bool], str]] = {
 """Markers of tests that need a command which Python cannot bring, and when they are passed over."""
 
 
+MOSTLY_WAIT = ("system", "controller", "sidecar", "contract", "web")
+"""Directories of tests that wait for processes and clocks more than they compute."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto` one process more than there are cores, as there is always one that waits."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What takes longest begins first, so that no process is left with it at the end.
+    items.sort(key=_place_in_line)
     for marker, (is_absent, reason) in ABSENT.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         if marked and is_absent():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _place_in_line(item: pytest.Item) -> int:
+    directory = item.path.relative_to(Path(__file__).parent).parts[0]
+    return MOSTLY_WAIT.index(directory) if directory in MOSTLY_WAIT else len(MOSTLY_WAIT)
 
 
 @pytest.fixture(scope="session")
