@@ -1,7 +1,6 @@
 """The server as a whole, in process."""
 
 import asyncio
-import base64
 import math
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -31,6 +30,7 @@ from snapshotter.testing.apiserver.views import Views
 from snapshotter.testing.apiserver.watching import Watches
 from snapshotter.testing.apiserver.webhook_calls import WebhookCalls
 from snapshotter.testing.faults import Faults
+from snapshotter.testing.kubeconfig import kubeconfig
 
 _NAMESPACES = ("default", "kube-system")
 _DEFINITIONS: Resource = (CRD_GROUP, CRD_PLURAL)
@@ -191,26 +191,7 @@ class ApiServer:
 
     def kubeconfig(self, token: str = "") -> str:
         """The YAML text of a kubeconfig for this server: for the bearer of the token, or the administrator."""
-        bearer = token or self.admin_token
-        cluster = {"server": self.url}
-        if self.authority:
-            cluster["certificate-authority-data"] = base64.b64encode(self.authority.encode()).decode()
-        return yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "standin",
-                "clusters": [{"name": "standin", "cluster": cluster}],
-                "users": [{"name": "standin", "user": {"token": bearer} if bearer else {}}],
-                "contexts": [
-                    {
-                        "name": "standin",
-                        "context": {"cluster": "standin", "user": "standin", "namespace": "default"},
-                    }
-                ],
-            },
-            sort_keys=False,
-        )
+        return kubeconfig(self.url, authority=self.authority, token=token or self.admin_token)
 
     def compact(self) -> None:
         """Forget the history: the next watch from an older version gets 410."""
