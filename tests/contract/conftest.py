@@ -5,8 +5,8 @@ The same tests run against two servers:
     python -m pytest tests/contract            the stand-in, snapshotter.testing.apiserver
     python -m pytest tests/contract --kube     a real kube-apiserver (or SNAPSHOTTER_KUBE=1)
 
-The real one is the truth; `build_kube.py` builds it, once. All tests share one server, so each makes objects
-under names of its own and looks at those alone.
+The real one is the truth; `tests/kubernetes/build.py` builds it, once. All tests share one server, so each makes
+objects under names of its own and looks at those alone.
 """
 
 import os
@@ -18,8 +18,8 @@ import pytest
 import pytest_asyncio
 
 from snapshotter.testing.apiserver import ApiServer
-from tests.contract import kube
 from tests.contract.client import Client, Kubectl, Server
+from tests.kubernetes import server as kubernetes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,8 +31,7 @@ async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """The server that is tested."""
     if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
         directory = tmp_path_factory.mktemp("kube")
-        running = kube.running(directory, authorization="RBAC", controllers=True)
-        async with running as real, real.session() as session:
+        async with kubernetes.running(directory, controllers=True) as real, real.session() as session:
             yield Server(session, real.kubeconfig(), real=True, forget_history=real.compact)
         return
     async with ApiServer.serve(rbac=True, tls=True) as standin, session_of(standin) as session:
