@@ -1,7 +1,8 @@
 """How a failure is told to users: one line in status, one aggregated event, and not too early."""
 
+from snapshotter.model.content import Content
 from snapshotter.model.lifecycle import AnyContent
-from snapshotter.model.snapshot import CsiError
+from snapshotter.model.snapshot import Code, CsiError
 from snapshotter.plan.lifecycle import waits_for_cut
 
 LONGEST_CAUSE = 700
@@ -10,7 +11,14 @@ LONGEST_CAUSE = 700
 
 def is_worth_telling(content: AnyContent, error: CsiError, attempt: int) -> bool:
     """Whether users should hear of it: a passing trouble is told only when it has come twice."""
-    return error.final or attempt > 1 or content.status.error is not None
+    if attempt > 1 or content.status.error is not None:
+        return True
+    return error.final and not _may_have_gone_with_group(content, error)
+
+
+def _may_have_gone_with_group(content: AnyContent, error: CsiError) -> bool:
+    """Whether a snapshot is not found perhaps because its group is being deleted: then this content follows soon."""
+    return error.code is Code.NOT_FOUND and isinstance(content, Content) and content.has_group_handle
 
 
 def message(content: AnyContent, what: str, cause: str, *, attempt: int, retry_in: float) -> str:

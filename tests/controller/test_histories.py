@@ -5,38 +5,22 @@ is a few dozen steps, each followed by next to no time. What must hold at each m
 and event (`annals`). Now and then all trouble is over: then everything has to come to rest. At the end all is deleted,
 and nothing may be left.
 
-`SNAPSHOTTER_HISTORY_EXAMPLES=500` makes so many histories, and other ones each time.
+`tests.histories` has what both share.
 """
 
 import asyncio
 import itertools
-import os
-import tempfile
-import time
-import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from structlog.testing import capture_logs
+from hypothesis.stateful import initialize, rule
 
 from snapshotter import names
 from snapshotter.controller import app as controller_app
-from snapshotter.daemon.running import CannotRun
-from snapshotter.runtime.workqueue import Backoff
 from snapshotter.settings import ControllerSettings, DriverSettings, KubeSettings, WorkSettings
 from snapshotter.sidecar import app as sidecar_app
 from snapshotter.testing.apiserver import ApiError
@@ -44,17 +28,14 @@ from snapshotter.testing.apiserver.targets import DeleteOptions, Target, WriteOp
 from snapshotter.testing.faults import Fault
 from tests.controller.annals import FOREIGN, SORTS, VOLUME, Annals, is_deleting, is_ready, owners_of
 from tests.controller.shop import GROUPS, NAMESPACE, SINGLES, Sort
-from tests.world import DRIVER, Object, World, make_world
+from tests.histories import EXAMPLES, FIRST_RETRY, LONGEST_RETRY, History, Program, Way, make_histories, moments, picks
+from tests.world import DRIVER, Object, World
 
-EXAMPLES = int(os.environ.get("SNAPSHOTTER_HISTORY_EXAMPLES", "0"))
-"""So many random histories; 0: the usual ones."""
 USUAL_EXAMPLES = 16
 STEPS = 50
 """The most in one history."""
 FEWEST_STEPS = 600
-STEPS_WITHOUT_REST = 8
-REST_SECONDS = 30.0
-WORK: Final = WorkSettings(retry_start=0.05, retry_max=0.4, shutdown_grace=0.3)
+WORK: Final = WorkSettings(retry_start=FIRST_RETRY, retry_max=LONGEST_RETRY, shutdown_grace=0.3)
 
 DRIVER_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     *({"error": code, "times": 2} for code in ("INTERNAL", "INVALID_ARGUMENT", "FAILED_PRECONDITION")),
@@ -95,68 +76,11 @@ DB: Final = {"app": "db"}
 CLASSES: Final = {"class": "Delete", "keep": "Retain"}
 
 sorts = st.sampled_from(SORTS)
-picks = st.integers(0, 11)
 numbers = st.integers(0, 3)
 claims = st.sampled_from(sorted(CLAIMS))
 labels = st.sampled_from(["db", "db", "web", "none"])
 classes = st.sampled_from(["class", "class", "class", "keep", None])
 policies = st.sampled_from(["Delete", "Retain"])
-moments = st.sampled_from([0.0, 0.0, 0.001, 0.005, 0.02, 0.06])
-"""Seconds after a step."""
-
-
-@dataclass
-class Tally:
-    """What was done in all histories."""
-
-    histories: int = 0
-    steps: int = 0
-    rests: int = 0
-    calls: int = 0
-    requests: int = 0
-    contents: int = 0
-
-
-tally = Tally()
-
-
-class Program:
-    """A program at work in this process, started again whenever it ends."""
-
-    def __init__(self, name: str, started: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
-        self.at_work: Any = None
-        self._name = name
-        self._started = started
-
-    def start(self) -> None:
-        self._end = asyncio.Event()
-        self.task = asyncio.create_task(self._run(self._end), name=self._name)
-
-    async def _run(self, end: asyncio.Event) -> None:
-        while not end.is_set():
-            try:
-                async with self._started() as program:
-                    self.at_work = program
-                    await program.work(end.wait)
-            except CannotRun:
-                # It was lost or slow in the middle of the start. The kubelet tries again.
-                await asyncio.sleep(WORK.retry_start)
-            finally:
-                self.at_work = None
-
-    async def stop(self, *, gently: bool) -> None:
-        """End it as by SIGTERM, or as by SIGKILL: nothing is finished."""
-        if gently and self.at_work is not None:
-            self._end.set()
-            await asyncio.wait([self.task], timeout=REST_SECONDS)
-        self.task.cancel()
-        await asyncio.wait([self.task], timeout=REST_SECONDS)
-        if not self.task.cancelled():
-            self.task.result()
-
-    @property
-    def failure(self) -> BaseException | None:
-        return self.task.exception() if self.task.done() and not self.task.cancelled() else None
 
 
 class Users:
@@ -249,83 +173,22 @@ class Users:
         return group.id, list(group.snapshot_ids)
 
 
-class Histories(RuleBasedStateMachine):
+class Histories(History):
     """One history."""
-
-    runner: ClassVar[asyncio.Runner]
-    """One event loop for all histories: gRPC does not part from a loop in peace."""
-    failures: ClassVar[list[BaseException]]
-    """The first failure. It may not come again, so it is kept as it was."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.story: list[str] = []
-        self.mishaps: list[str] = []
-        """What the event loop has been told of."""
-        self.steps_since_rest = 0
-        self.failed = False
-
-    # The machinery.
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            self.runner.run(work)
-        except BaseException as error:
-            self._explain(error)
-            raise
-
-    def _explain(self, error: BaseException) -> None:
-        """Keep an error, and tell with it what had happened."""
-        self.failed = True
-        self.failures.append(error)
-        if hasattr(self, "world"):
-            calls = [f"{call.started_monotonic:.3f} {call.name} {call.code}" for call in self.world.driver.calls[-40:]]
-            error.add_note("\n".join(["the story:", *self.story[-80:], "the last calls:", *calls]))
-
-    def _require(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            error = AssertionError(otherwise)
-            self._explain(error)
-            raise error
-
-    def _tell(self, what: str) -> None:
-        self.story.append(f"{time.monotonic():.3f} {what}")
-
-    def _step(self, what: str, act: Callable[[], object], moment: float = 0.0) -> None:
-        """Do something, and let some time pass."""
-        tally.steps += 1
-        self.steps_since_rest += 1
-
-        async def step() -> None:
-            self._tell(what)
-            done = act()
-            if isinstance(done, Awaitable):
-                await done
-            await asyncio.sleep(moment)
-
-        self._run(step())
 
     # The beginning and the end.
 
     @initialize(ready_after=st.sampled_from([0.0, 0.0, 0.15, float("inf")]), look_ups=st.booleans())
     def begin(self, ready_after: float, look_ups: bool) -> None:
-        if self.failures:
-            raise self.failures[0]
-        tally.histories += 1
         options = {
             "ready_after_seconds": ready_after,
             "get_snapshot": look_ups,
             "list_snapshots": True,
             "member_ready_spread_seconds": 0.1 if ready_after else 0.0,
         }
-        self._run(self._begin(options))
+        self._begin(options)
 
-    async def _begin(self, options: Mapping[str, Any]) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self.mishaps.append(str(context)))
-        self.stack = AsyncExitStack()
-        self.log = self.stack.enter_context(capture_logs())
-        directory = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        self.world = await self.stack.enter_async_context(make_world(directory, **options))
+    async def prepare(self) -> None:
         self.annals = Annals(self.world)
         self.users = Users(self.world, self.annals)
         for sort in SORTS:
@@ -335,36 +198,26 @@ class Histories(RuleBasedStateMachine):
             await self.world.driver.make_volume(VOLUME + claim, claim.encode() * 10)
             self.users.make_volume(claim)
             self.users.make_claim(claim, label)
-        usual = self.world.settings()
-        driver = DriverSettings(csi_address=str(self.world.driver.socket), timeout=0.5)
-        sidecar = replace(usual, driver=driver, work=WORK)
-        controller = ControllerSettings(kube=KubeSettings(kubeconfig=str(self.world.kubeconfig)), work=WORK)
-        self.sidecar = Program("the sidecar", lambda: sidecar_app.started(sidecar))
-        self.controller = Program("the controller", lambda: controller_app.started(controller))
+        self.sidecar = Program("the sidecar", self.world, self._started_sidecar)
+        self.controller = Program("the controller", self.world, self._started_controller)
         for number in range(2):
             self._make(SINGLES, f"s{number}", {"persistentVolumeClaimName": "c0"}, "class")
         self._make(GROUPS, "g0", {"selector": {"matchLabels": DB}}, "class")
-        for program in self.programs:
-            program.start()
-        self._tell(f"begun with {options}")
+        self.programs = self.sidecar, self.controller
 
-    @property
-    def programs(self) -> tuple[Program, Program]:
-        return self.sidecar, self.controller
+    def _started_sidecar(self, way: Way) -> AbstractAsyncContextManager[Any]:
+        kube, driver = (
+            KubeSettings(kubeconfig=str(way.kubeconfig)),
+            DriverSettings(csi_address=str(way.socket), timeout=0.5),
+        )
+        return sidecar_app.started(replace(self.world.settings(), kube=kube, driver=driver, work=WORK))
 
-    def teardown(self) -> None:
-        if not hasattr(self, "controller"):
-            return
-        try:
-            if not self.failed:
-                self._run(self._end())
-        finally:
-            self.runner.run(self._close())
+    def _started_controller(self, way: Way) -> AbstractAsyncContextManager[Any]:
+        kube = KubeSettings(kubeconfig=str(way.kubeconfig))
+        return controller_app.started(ControllerSettings(kube=kube, work=WORK))
 
-    async def _end(self) -> None:
+    async def finish(self) -> None:
         """All is repaired and deleted, and nothing is left but what somebody took away by force."""
-        await self._rest()
-        self._tell("the end begins")
         self.annals.trouble()
         server, users = self.world.server, self.users
         for sort in SORTS:
@@ -387,11 +240,8 @@ class Histories(RuleBasedStateMachine):
         await self._until(self._contents_left)
         await self._rest()
         await self._until(lambda: server.list("persistentvolumeclaims"))
-        for program in self.programs:
-            await program.stop(gently=True)
-        tally.calls += len(self.world.driver.calls)
-        tally.requests += len(self.annals.requests)
-        tally.contents += len(self.annals.contents)
+        self.tally.requests += len(self.annals.requests)
+        self.tally.contents += len(self.annals.contents)
 
     def _requests_left(self) -> list[Object]:
         self._make_all_ready()
@@ -400,70 +250,22 @@ class Histories(RuleBasedStateMachine):
     def _contents_left(self) -> list[Object]:
         return [raw for sort in SORTS for raw in self.world.server.list(sort.kind.plural)]
 
-    async def _until(self, left: Callable[[], list[Any]]) -> None:
-        """Wait until nothing of this is left."""
-        try:
-            await self.world.until(lambda: self._has_ended() or not left(), seconds=REST_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"no rest: {left()}") from None
-
-    def _has_ended(self) -> bool:
-        return any(program.task.done() for program in self.programs)
-
-    async def _close(self) -> None:
-        self.world.driver.faults.clear()
-        self.world.server.faults.clear()
-        for program in self.programs:
-            program.task.cancel()
-            await asyncio.wait([program.task])
-        await self.stack.aclose()
-
-    # What holds always, and what at rest.
-
-    @invariant()
-    def nothing_is_broken(self) -> None:
-        if not hasattr(self, "controller"):
-            return
+    def broken(self) -> list[str]:
         self.annals.look()
-        self._require(not self.annals.broken, "\n".join(self.annals.broken))
-        self._require(not self.mishaps, "\n".join(self.mishaps))
-        for program in self.programs:
-            if (failure := program.failure) is not None:
-                self._require(holds=False, otherwise="".join(traceback.format_exception(failure)))
+        return self.annals.broken
 
-    async def _rest(self) -> None:
-        """All trouble is over: everything comes to rest."""
-        tally.rests += 1
-        self._tell("rest")
-        self.world.server.faults.clear()
-        self.world.driver.faults.clear()
-        await self._until(self._restless)
-        for program in self.programs:
-            async with asyncio.timeout(REST_SECONDS):
-                await program.at_work._events.drain()
-        assert not self.annals.broken, "\n".join(self.annals.broken)
-        bad = [line for line in self.log if line["log_level"] in ("error", "critical") and not _known(line)]
-        assert not bad
-        self.log.clear()
+    def rested(self) -> None:
         self.annals.rest()
-        self.steps_since_rest = 0
-        self._tell("at rest")
 
-    def _make_all_ready(self) -> None:
-        for snapshot in list(self.world.driver.snapshots.values()):
-            self.world.driver.make_ready(snapshot.id)
-
-    def _restless(self) -> list[str]:
-        """What has not come to rest."""
-        self._make_all_ready()
+    def restless(self) -> Iterator[str]:
         sidecar, controller = (program.at_work for program in self.programs)
-        if sidecar is None or controller is None:
-            return ["a program is not at work"]
         if sidecar._driver.trouble is not None:
-            return [sidecar._driver.trouble]
-        if sidecar._groups.part is None or controller._groups.part is None:
-            return ["nobody works at groups"]
-        return [*self._unseen(sidecar, controller), *self.annals.unrest()]
+            yield sidecar._driver.trouble
+        elif sidecar._groups.part is None or controller._groups.part is None:
+            yield "nobody works at groups"
+        else:
+            yield from self._unseen(sidecar, controller)
+            yield from self.annals.unrest()
 
     def _unseen(self, sidecar: Any, controller: Any) -> Iterator[str]:
         """What the programs have not heard of yet, or are at."""
@@ -682,10 +484,6 @@ class Histories(RuleBasedStateMachine):
 
         self._step(f"{match}: {fault}", act, moment)
 
-    @rule(moment=moments)
-    def all_snapshots_become_ready(self, moment: float) -> None:
-        self._step("all are ready", self._make_all_ready, moment)
-
     @rule(
         match=st.sampled_from(WRITES),
         fault=st.sampled_from(API_FAULTS),
@@ -747,15 +545,6 @@ class Histories(RuleBasedStateMachine):
 
         self._step(f"restart {sidecar=} {gently=}", act, moment)
 
-    @rule(seconds=st.sampled_from([0.05, 0.1, 0.3]))
-    def time_passes(self, seconds: float) -> None:
-        self._step(f"{seconds}s pass", lambda: None, seconds)
-
-    @precondition(lambda history: history.steps_since_rest >= STEPS_WITHOUT_REST)
-    @rule()
-    def all_comes_to_rest(self) -> None:
-        self._step("all comes to rest", self._rest)
-
 
 def default_key(sort: Sort) -> str:
     return names.DEFAULT_CLASS if sort is SINGLES else names.DEFAULT_GROUP_CLASS
@@ -765,57 +554,7 @@ def classes_of(sort: Sort) -> str:
     return f"{sort.kind.snapshot_class.lower()}es"
 
 
-def _known(line: Mapping[str, Any]) -> bool:
-    """Whether an error in the log is what it should be: somebody has taken a content away by force."""
-    return "is not found any more" in str(line["event"])
-
-
-@pytest.fixture
-def quick_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The times that are constants of the product are short here, so that a history takes seconds."""
-    for name, value in {
-        "kube.patience.PAUSES": (0.02, 0.05, 0.1, 0.2),
-        "kube.objects.WATCH_SECONDS": (1, 1),
-        "kube.objects.WATCH_GRACE": 0.3,
-        "runtime.informer.SHORTEST_WATCH": 0.1,
-        "daemon.groups.LOOK_AGAIN_SECONDS": 0.2,
-        "sidecar.part.READINESS": Backoff(start=0.1, maximum=0.3, jitter=0.25),
-        "daemon.ending.LAST_EVENTS_SECONDS": 0.3,
-        "csi.driver.PROBE_PERIOD": 0.1,
-    }.items():
-        monkeypatch.setattr(f"snapshotter.{name}", value)
-
-
 @pytest.mark.timeout(max(900, 60 * EXAMPLES))
-@pytest.mark.usefixtures("quick_clocks")
 def test_whatever_happens_users_get_their_snapshots_or_are_told_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    failures: list[BaseException] = []
-    monkeypatch.setattr(Histories, "failures", failures, raising=False)
-    with asyncio.Runner() as runner:
-        monkeypatch.setattr(Histories, "runner", runner, raising=False)
-        try:
-            _make_histories()
-        except Exception:
-            if failures:
-                raise failures[0] from None
-            raise
-    print(tally)  # noqa: T201
+    tally = make_histories(Histories, monkeypatch, usual=USUAL_EXAMPLES, steps=STEPS)
     assert tally.steps >= (FEWEST_STEPS if EXAMPLES == 0 else EXAMPLES)
-
-
-def _make_histories() -> None:
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=EXAMPLES or USUAL_EXAMPLES,
-            stateful_step_count=STEPS,
-            derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
-            # A history depends on time, so a shorter one that fails as well may fail for another reason.
-            phases=(Phase.generate,),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            verbosity=Verbosity.quiet,
-        ),
-    )

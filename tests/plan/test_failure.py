@@ -36,6 +36,14 @@ def test_a_driver_that_is_away_for_a_moment_is_not_told() -> None:
     assert not is_worth_telling(content(), DriverAway("gone"), 1)
 
 
+def test_a_member_that_is_not_found_may_go_with_its_group_so_that_it_is_told_when_it_comes_again() -> None:
+    member, missing = content(handle="snap-1", group_handle="group-1"), CsiError(Code.NOT_FOUND, "no")
+    assert not is_worth_telling(member, missing, 1)
+    assert is_worth_telling(member, missing, 2)
+    assert is_worth_telling(member, CsiError(Code.INTERNAL, "no"), 1)
+    assert is_worth_telling(content(handle="snap-1"), missing, 1)
+
+
 def test_a_status_that_tells_of_a_failure_is_kept_true() -> None:
     assert is_worth_telling(content(error="before"), CsiError(Code.UNAVAILABLE, "no"), 1)
 

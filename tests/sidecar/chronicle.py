@@ -16,6 +16,7 @@ from snapshotter import names
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.apiserver.store import Change, Resource
 from snapshotter.testing.driver import Call, Driver
+from tests.histories import FIRST_RETRY, LONGEST_RETRY
 from tests.sidecar.lives import Author, Content, Life, Version
 from tests.world import GROUP, KINDS, SINGLE, Kind, Object
 
@@ -25,8 +26,6 @@ AT_ONCE = 1.0
 """Seconds between two steps of the sidecar that follow on each other, on a slow machine."""
 ON_THE_WAY = 0.3
 """Seconds that a watch event takes on a slow machine."""
-FIRST_RETRY = 0.05
-LONGEST_RETRY = 0.4
 JITTER = 0.1
 """The part that chance may take off from a retry."""
 
@@ -49,6 +48,8 @@ DENIALS = frozenset(
     }
 )
 """The codes that say that nothing was made, whatever is true."""
+ROGUE_ERROR = "a rogue was here"
+"""What a rogue writes into a status as an error."""
 REASONS = {
     SINGLE: {names.CREATION_FAILED, names.CHECK_FAILED, names.DELETE_FAILED, names.DELETE_PENDING},
     GROUP: {names.GROUP_CREATION_FAILED, names.GROUP_CHECK_FAILED, names.GROUP_DELETE_FAILED, names.DELETE_PENDING},
@@ -408,7 +409,8 @@ def what_becomes_ready_is_ready(far: Chronicle, life: Life, old: Content, new: C
         return
     if new.handle is None:
         yield "ready without a handle"
-    if new.error is not None:
+    # What a rogue has just written the sidecar may not have seen yet; it is cleared later.
+    if new.error is not None and not (old.error == new.error == ROGUE_ERROR):
         yield f"ready with an error: {new.error}"
     yield from _untrue(far, new)
 

@@ -151,10 +151,6 @@ class People:
         group = store.create_group(name, members, created_at_ns=now_ns)
         return group.id, tuple(group.snapshot_ids)
 
-    def make_all_ready(self) -> None:
-        for snapshot in list(self._driver.snapshots.values()):
-            self._driver.make_ready(snapshot.id)
-
     def serve_groups(self, *versions: str) -> None:
         """Let the API server serve the kinds of groups in these versions alone."""
         for name, defined in GROUP_DEFINITIONS.items():

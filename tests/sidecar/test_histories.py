@@ -4,50 +4,35 @@ A history is a few dozen steps, of singles and groups side by side, each followe
 each moment is judged with each write, call and event (`chronicle`). Now and then all trouble is over: then everything
 has to come to rest, as the objects ask for it. At the end all is deleted, and nothing may be left.
 
-`SNAPSHOTTER_HISTORY_EXAMPLES=2000` makes so many histories, and other ones each time.
+`tests.histories` has what these share with those of both programs.
 """
 
 import asyncio
-import os
 import re
-import tempfile
 import time
-import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, rule
 from prometheus_client import generate_latest
-from structlog.testing import capture_logs
 
 from snapshotter import names
 from snapshotter.daemon.running import CannotRun
-from snapshotter.runtime.workqueue import Backoff
-from snapshotter.settings import DriverSettings, LogSettings, WorkSettings
+from snapshotter.settings import DriverSettings, KubeSettings, LogSettings, WorkSettings
 from snapshotter.sidecar import app
 from snapshotter.sidecar.part import Part
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.faults import Fault
-from tests.sidecar.chronicle import FIRST_RETRY, LONGEST_RETRY, OUT_OF_TIME, Chronicle, Nonsense, unrest
+from tests.histories import EXAMPLES, FIRST_RETRY, LONGEST_RETRY, History, Program, Way, make_histories, moments, picks
+from tests.sidecar.chronicle import OUT_OF_TIME, ROGUE_ERROR, Chronicle, Nonsense, unrest
 from tests.sidecar.lives import Content, Life
 from tests.sidecar.people import LIST_SECRET, OTHER_DRIVER, People, import_of, secret_annotations, source_of
-from tests.world import GROUP, KINDS, SINGLE, Kind, make_world
+from tests.world import GROUP, KINDS, SINGLE, Kind
 
-EXAMPLES = int(os.environ.get("SNAPSHOTTER_HISTORY_EXAMPLES", "0"))
-"""So many random histories; 0: the usual ones."""
 USUAL_EXAMPLES = 46
 STEPS = 60
 """The most in one history."""
@@ -56,8 +41,6 @@ FEWEST_STEPS = 2000
 SECRET_VALUE = "hush-hush-hush"  # noqa: S105
 FEWEST_OF_A_KIND = 3
 MOST_OF_A_KIND = 6
-STEPS_WITHOUT_REST = 8
-REST_SECONDS = 60.0
 
 FINAL = ("INTERNAL", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "PERMISSION_DENIED", "UNAUTHENTICATED", "OUT_OF_RANGE")
 OPEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED", "RESOURCE_EXHAUSTED")
@@ -112,80 +95,21 @@ WATCH_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
 SERVED: Final = (("v1beta2", "v1"), ("v1beta2",), ("v1",), ())
 
 kinds = st.sampled_from(KINDS)
-picks = st.integers(0, 11)
-moments = st.sampled_from([0.0, 0.0, 0.001, 0.005, 0.02, 0.06])
-"""Seconds after a step."""
 
 
-@dataclass
-class Tally:
-    """What was done in all histories."""
-
-    histories: int = 0
-    steps: int = 0
-    rests: int = 0
-    calls: int = 0
-    contents: int = 0
-
-
-tally = Tally()
-
-
-class Histories(RuleBasedStateMachine):
+class Histories(History):
     """One history."""
-
-    runner: ClassVar[asyncio.Runner]
-    """One event loop for all histories: gRPC does not part from a loop in peace."""
-    failures: ClassVar[list[BaseException]]
-    """The first failure. It may not come again, so it is kept as it was."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.story: list[str] = []
-        self.mishaps: list[str] = []
-        """What the event loop has been told of."""
-        self.steps_since_rest = 0
-        self.failed = False
         self.driver_is_shaky = False
         """The driver was away since the last rest."""
-        self.sidecar: Sidecar | None = None
 
-    # The machinery.
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            self.runner.run(work)
-        except BaseException as error:
-            self._explain(error)
-            raise
-
-    def _explain(self, error: BaseException) -> None:
-        """Keep an error, and tell with it what had happened."""
-        self.failed = True
-        self.failures.append(error)
-        if hasattr(self, "world"):
-            calls = [f"{call.started_monotonic:.3f} {call.name} {call.code}" for call in self.world.driver.calls[-60:]]
-            error.add_note("\n".join(["the story:", *self.story[-80:], "the last calls:", *calls]))
-
-    def _tell(self, what: str) -> None:
-        self.story.append(f"{time.monotonic():.3f} {what}")
-
-    def _step(self, what: str, act: Callable[[], object], moment: float = 0.0) -> None:
-        """Do something, and let some time pass."""
-        tally.steps += 1
-        self.steps_since_rest += 1
-
-        async def step() -> None:
-            self._tell(what)
-            done = act()
-            if isinstance(done, Awaitable):
-                await done
-            await asyncio.sleep(moment)
-
-        self._run(step())
-
-    def _later(self, moment: float) -> Callable[[], object]:
-        return lambda: asyncio.sleep(moment)
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """The sidecar, while it is at work."""
+        at_work: Sidecar | None = self.program.at_work
+        return at_work
 
     # The beginning and the end.
 
@@ -195,9 +119,6 @@ class Histories(RuleBasedStateMachine):
         ready_after=st.sampled_from([0.0, 0.0, 0.15, float("inf")]),
     )
     def begin(self, look_ups: tuple[bool, bool], omits: bool, ready_after: float) -> None:
-        if self.failures:
-            raise self.failures[0]
-        tally.histories += 1
         get, list_ = look_ups
         options = {
             "get_snapshot": get,
@@ -207,14 +128,9 @@ class Histories(RuleBasedStateMachine):
             "ready_after_seconds": ready_after,
             "member_ready_spread_seconds": 0.1 if ready_after else 0.0,
         }
-        self._run(self._begin(options))
+        self._begin(options)
 
-    async def _begin(self, options: Mapping[str, Any]) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self.mishaps.append(str(context)))
-        self.stack = AsyncExitStack()
-        self.log = self.stack.enter_context(capture_logs())
-        directory = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        self.world = await self.stack.enter_async_context(make_world(directory, **options))
+    async def prepare(self) -> None:
         await self.world.driver.make_volume("secured", b"s" * 40)
         self.chronicle = Chronicle(self.world.server, self.world.driver, SECRET_VALUE)
         self.people = People(self.world.server, self.world.driver, self.chronicle)
@@ -223,64 +139,24 @@ class Histories(RuleBasedStateMachine):
         self.people.set_secret("credentials", user=SECRET_VALUE, password="1")  # noqa: S106
         for kind in (*KINDS, *KINDS):
             self._make(kind, 0)
-        self._start()
-        self._tell(f"begun with {options}")
+        self.program = Program("the sidecar", self.world, self._started, self._may_fail)
+        self.programs = (self.program,)
 
-    @property
-    def settings(self) -> Any:
-        usual = self.world.settings()
-        return replace(
-            usual,
-            driver=DriverSettings(csi_address=str(self.world.driver.socket), timeout=0.5),
+    def _started(self, way: Way) -> AbstractAsyncContextManager[Sidecar]:
+        settings = replace(
+            self.world.settings(),
+            kube=KubeSettings(kubeconfig=str(way.kubeconfig)),
+            driver=DriverSettings(csi_address=str(way.socket), timeout=0.5),
             work=WorkSettings(retry_start=FIRST_RETRY, retry_max=LONGEST_RETRY, shutdown_grace=0.3),
             logs=LogSettings(verbosity=5),
         )
+        return app.started(settings)
 
-    def _start(self) -> None:
-        self.end = asyncio.Event()
-        self.task = asyncio.create_task(self._sidecar(self.end), name="the sidecar")
+    def _may_fail(self, error: CannotRun) -> bool:
+        """Whether the driver was lost or slow in the middle of the start."""
+        return self.driver_is_shaky or OUT_OF_TIME in str(error)
 
-    async def _sidecar(self, end: asyncio.Event) -> None:
-        while not end.is_set():
-            try:
-                async with app.started(self.settings) as sidecar:
-                    self.sidecar = sidecar
-                    await sidecar.work(end.wait)
-            except CannotRun as error:
-                # The driver was lost or slow in the middle of the start. The kubelet tries again.
-                if not self.driver_is_shaky and OUT_OF_TIME not in str(error):
-                    raise
-                await asyncio.sleep(FIRST_RETRY)
-            finally:
-                self.sidecar = None
-
-    async def _stop(self, *, gently: bool) -> None:
-        """End the sidecar as by SIGTERM, or as by SIGKILL: nothing is finished."""
-        self.chronicle.disturb()
-        if gently and self.sidecar is not None:
-            self.end.set()
-            await asyncio.wait([self.task], timeout=REST_SECONDS)
-        self.task.cancel()
-        await asyncio.wait([self.task], timeout=REST_SECONDS)
-        if not self.task.cancelled():
-            self.task.result()
-        await asyncio.sleep(0)
-        assert not list(_tasks_of_the_sidecar())
-        self.chronicle.disturb()
-
-    def teardown(self) -> None:
-        if not hasattr(self, "world"):
-            return
-        try:
-            if not self.failed:
-                self._run(self._end())
-        finally:
-            self.runner.run(self._close())
-
-    async def _end(self) -> None:
-        """All is repaired and deleted, and nothing is left."""
-        await self._rest()
-        self._tell("the end begins")
+    async def finish(self) -> None:
         self._repair("1")
         for kind in KINDS:
             for life in self.chronicle.alive(kind):
@@ -293,9 +169,7 @@ class Histories(RuleBasedStateMachine):
         await self._rest()
         left = [str(life) for kind in KINDS for life in self.chronicle.alive(kind) if life.last.ours]
         assert not left
-        await self._stop(gently=True)
-        tally.calls += len(self.world.driver.calls)
-        tally.contents += len(self.chronicle.lives)
+        self.tally.contents += len(self.chronicle.lives)
 
     def _repair(self, tier: str) -> None:
         """Users see to what the errors have told them."""
@@ -309,76 +183,37 @@ class Histories(RuleBasedStateMachine):
         for secret in ("credentials", "missing"):
             self.people.set_secret(secret, user=SECRET_VALUE, password="1")  # noqa: S106
 
-    async def _close(self) -> None:
-        self.world.driver.faults.clear()
-        self.task.cancel()
-        await asyncio.wait([self.task])
-        await self.stack.aclose()
-
     # What holds always, and what at rest.
 
-    @invariant()
-    def nothing_is_broken(self) -> None:
-        if not hasattr(self, "world"):
-            return
+    def broken(self) -> list[str]:
         self.chronicle.look()
-        self._require(not self.chronicle.broken, "\n".join(self.chronicle.broken))
-        self._require(not self.mishaps, "\n".join(self.mishaps))
-        if self.task.done() and not self.task.cancelled():
-            error = self.task.exception()
-            text = "".join(traceback.format_exception(error)) if error else ""
-            self._require(holds=False, otherwise=f"the sidecar has ended {text}")
+        return self.chronicle.broken
 
-    def _require(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            error = AssertionError(otherwise)
-            self._explain(error)
-            raise error
-
-    async def _rest(self) -> None:
-        """All trouble is over: everything comes to rest."""
-        tally.rests += 1
-        world = self.world
-        self._tell("rest")
-        world.server.faults.clear()
-        world.driver.faults.clear()
+    async def repair(self) -> None:
         for nonsense in self.chronicle.nonsense:
             nonsense.until.append(time.monotonic())
         self.chronicle.disturb()
         self.people.serve_groups("v1beta2", "v1")
         await self._driver_serves()
-        try:
-            await world.until(lambda: self.task.done() or not self._restless(), seconds=REST_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"no rest: {self._restless()}") from None
-        if self.sidecar is not None:
-            async with asyncio.timeout(REST_SECONDS):
-                await self.sidecar._events.drain()
-        self.chronicle.look()
+
+    def rested(self) -> None:
         self.chronicle.rest()
         assert not self.chronicle.broken, "\n".join(self.chronicle.broken)
         assert not self.chronicle.left_behind()
         self._no_secret_got_out()
-        assert not [line for line in self.log if line["log_level"] in ("error", "critical") and not _known(line)]
-        self.log.clear()
         self.driver_is_shaky = False
-        self._tell("at rest")
 
-    def _restless(self) -> list[str]:
-        """What has not come to rest."""
-        self.people.make_all_ready()
+    def restless(self) -> Iterator[str]:
         self.chronicle.look()
-        sidecar = self.sidecar
-        if sidecar is None:
-            return ["the sidecar is not at work"]
+        sidecar = self.program.at_work
         if sidecar._driver.trouble is not None:
-            return [sidecar._driver.trouble]
-        found = [f"{life}: {why}" for life in self.chronicle.lives.values() if (why := unrest(self.chronicle, life))]
+            yield sidecar._driver.trouble
+            return
+        yield from (f"{life}: {why}" for life in self.chronicle.lives.values() if (why := unrest(self.chronicle, life)))
         groups = None if sidecar._groups is None else sidecar._groups.part
         parts: dict[Kind, Part[Any, Any, Any] | None] = {SINGLE: sidecar._singles, GROUP: groups}
         for kind, part in parts.items():
-            found.extend(self._restless_part(kind, part))
-        return found
+            yield from self._restless_part(kind, part)
 
     def _restless_part(self, kind: Kind, part: Part[Any, Any, Any] | None) -> Iterator[str]:
         if part is None:
@@ -619,7 +454,7 @@ class Histories(RuleBasedStateMachine):
             life.troubles.append(what)
             match what:
                 case "error":
-                    self.people.edit_status(life, {"error": {"message": "a rogue was here"}})
+                    self.people.edit_status(life, {"error": {"message": ROGUE_ERROR}})
                 case "ready":
                     self.people.edit_status(life, {"readyToUse": True})
                 case "not ready":
@@ -750,10 +585,6 @@ class Histories(RuleBasedStateMachine):
             self.chronicle.trouble("the driver starts")
             await self.world.driver.start_serving()
 
-    @rule(moment=moments)
-    def all_snapshots_become_ready(self, moment: float) -> None:
-        self._step("all are ready", self.people.make_all_ready, moment)
-
     # The API server.
 
     @rule(
@@ -844,21 +675,15 @@ class Histories(RuleBasedStateMachine):
     @rule(gently=st.booleans(), down=moments, moment=moments)
     def the_sidecar_restarts(self, gently: bool, down: float, moment: float) -> None:
         async def act() -> None:
-            await self._stop(gently=gently)
+            self.chronicle.disturb()
+            await self.program.stop(gently=gently)
+            await asyncio.sleep(0)
+            assert not list(_tasks_of_the_sidecar())
+            self.chronicle.disturb()
             await asyncio.sleep(down)
-            self._start()
+            self.program.start()
 
         self._step(f"the sidecar restarts {gently=}", act, moment)
-
-    @rule(seconds=st.sampled_from([0.05, 0.1, 0.3]))
-    def time_passes(self, seconds: float) -> None:
-        self._step(f"{seconds}s pass", lambda: None, seconds)
-
-    @precondition(lambda history: history.steps_since_rest >= STEPS_WITHOUT_REST)
-    @rule(moment=moments)
-    def all_comes_to_rest(self, moment: float) -> None:
-        self._step("all comes to rest", self._rest, moment)
-        self.steps_since_rest = 0
 
 
 def _tasks_of_the_sidecar() -> Iterator[str]:
@@ -874,58 +699,7 @@ def needs_secret(content: Content) -> bool:
     return content.secret is not None or (content.imported is not None and content.class_name is not None)
 
 
-def _known(line: Mapping[str, Any]) -> bool:
-    """Whether an error in the log is what it should be: somebody has taken a content away by force."""
-    return "is not found any more" in str(line["event"])
-
-
-@pytest.fixture
-def quick_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The times that are constants of the product are short here, so that a history takes seconds."""
-    for name, value in {
-        "kube.patience.PAUSES": (0.02, 0.05, 0.1, 0.2),
-        "kube.secrets.KEEP_SECONDS": 0.05,
-        "kube.objects.WATCH_SECONDS": (1, 1),
-        "kube.objects.WATCH_GRACE": 0.3,
-        "runtime.informer.SHORTEST_WATCH": 0.1,
-        "daemon.groups.LOOK_AGAIN_SECONDS": 0.2,
-        "sidecar.part.READINESS": Backoff(start=0.1, maximum=0.3, jitter=0.25),
-        "daemon.ending.LAST_EVENTS_SECONDS": 0.3,
-        "csi.driver.PROBE_PERIOD": 0.1,
-    }.items():
-        monkeypatch.setattr(f"snapshotter.{name}", value)
-
-
 @pytest.mark.timeout(max(900, 30 * EXAMPLES))
-@pytest.mark.usefixtures("quick_clocks")
 def test_whatever_happens_the_promises_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    failures: list[BaseException] = []
-    monkeypatch.setattr(Histories, "failures", failures, raising=False)
-    with asyncio.Runner() as runner:
-        monkeypatch.setattr(Histories, "runner", runner, raising=False)
-        try:
-            _make_histories()
-        except Exception:
-            if failures:
-                raise failures[0] from None
-            raise
-    print(tally)  # noqa: T201
+    tally = make_histories(Histories, monkeypatch, usual=USUAL_EXAMPLES, steps=STEPS)
     assert tally.steps >= (FEWEST_STEPS if EXAMPLES == 0 else EXAMPLES)
-
-
-def _make_histories() -> None:
-    run_state_machine_as_test(
-        Histories,
-        settings=settings(
-            max_examples=EXAMPLES or USUAL_EXAMPLES,
-            stateful_step_count=STEPS,
-            derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
-            # A history depends on time, so a shorter one that fails as well may fail for another reason.
-            phases=(Phase.generate,),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            verbosity=Verbosity.quiet,
-        ),
-    )
