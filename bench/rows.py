@@ -1,0 +1,360 @@
+"""The measurements, each with its figures. Each takes a scene of its own; `bench.__main__` runs them in turns."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+
+from bench import limit
+from bench.client import in_parallel, wired
+from bench.cluster import Form, make
+from bench.driver import Behaviour
+from bench.objects import GROUP, SINGLE, SOMEBODY_ELSE, snapshot_name
+from bench.program import NAMESPACE, Contender, free_port
+from bench.results import LIMIT, Figure, Points, quantile
+from bench.scene import WORKERS, Drained, Scene
+from csi_proto import csi_pb2, csi_pb2_grpc
+
+MEGABYTE = 1_000_000
+MILLISECOND = 0.001
+
+
+@dataclass(slots=True)
+class Measured:
+    """What one measurement gives: values by figure, and lines to be drawn."""
+
+    values: dict[str, float]
+    lines: dict[str, dict[str, Points]] = field(default_factory=dict)
+    """By curve and by name."""
+
+
+class Measure(Protocol):
+    """Measures a contender in a scene."""
+
+    def __call__(self, scene: Scene, contender: Contender) -> Awaitable[Measured]: ...
+
+
+MeasureLimit = Callable[[Scene], Awaitable[Measured]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A measurement."""
+
+    name: str
+    figures: tuple[Figure, ...]
+    measure: Measure | None
+    limit: MeasureLimit | None = None
+    """The same with nothing but the writes."""
+    repeated: bool = False
+    """Taken in every round, where others are taken once."""
+    for_peers: bool = True
+
+
+def per_second(drained: Drained) -> float:
+    return len(drained.times) / drained.seconds
+
+
+def progress_line(times: Sequence[float]) -> Points:
+    """How many were done by when, with no more points than can be told apart."""
+    step = max(1, len(times) // 100)
+    return [(0.0, 0.0), *((round(at, 3), number + 1.0) for number, at in enumerate(times) if number % step == step - 1)]
+
+
+def distribution(latencies: Sequence[float]) -> Points:
+    """Milliseconds, by the part in percent that took no longer."""
+    return [(part, round(quantile(latencies, part / 100) / MILLISECOND, 1)) for part in range(1, 100)]
+
+
+# A backlog
+
+
+async def backlog(scene: Scene, contender: Contender) -> Measured:
+    count = scene.sizes.backlog
+    drained = await scene.drain(contender, Form(SINGLE), count, *contender.unlimited)
+    return Measured(
+        {
+            "backlog.rate": per_second(drained),
+            "backlog.cpu": drained.cpu_seconds / count / MILLISECOND,
+            "backlog.requests": drained.requests / count,
+            "backlog.calls": drained.calls / count,
+        },
+        {"backlog": {contender.label: progress_line(drained.times)}},
+    )
+
+
+async def backlog_limit(scene: Scene) -> Measured:
+    count = scene.sizes.backlog
+    pace = await limit.drive(scene.cluster.address, SINGLE, await scene.fill(Form(SINGLE), count))
+    line = [(0.0, 0.0), (round(pace.seconds, 3), float(count))]
+    return Measured(
+        {"backlog.rate": count / pace.seconds, "backlog.cpu": pace.cpu_seconds / count / MILLISECOND},
+        {"backlog": {LIMIT: line}},
+    )
+
+
+async def groups(scene: Scene, contender: Contender) -> Measured:
+    count = scene.sizes.groups
+    drained = await scene.drain(contender, Form(GROUP), count, *contender.unlimited, *contender.groups)
+    return Measured({"groups.rate": per_second(drained), "groups.cpu": drained.cpu_seconds / count / MILLISECOND})
+
+
+async def groups_limit(scene: Scene) -> Measured:
+    count = scene.sizes.groups
+    pace = await limit.drive(scene.cluster.address, GROUP, await scene.fill(Form(GROUP), count))
+    return Measured({"groups.rate": count / pace.seconds, "groups.cpu": pace.cpu_seconds / count / MILLISECOND})
+
+
+async def deletions(scene: Scene, contender: Contender) -> Measured:
+    count = scene.sizes.deletions
+    form = Form(SINGLE, ready=True, deleted=True)
+    drained = await scene.drain(contender, form, count, *contender.unlimited)
+    return Measured({"deletions.rate": per_second(drained), "deletions.requests": drained.requests / count})
+
+
+async def deletions_limit(scene: Scene) -> Measured:
+    count = scene.sizes.deletions
+    names = await scene.fill(Form(SINGLE, ready=True, deleted=True), count)
+    pace = await limit.drive(scene.cluster.address, SINGLE, names, delete=True)
+    return Measured({"deletions.rate": count / pace.seconds})
+
+
+async def proportion(scene: Scene, contender: Contender) -> Measured:
+    """Further backlogs; that of `backlog` is the first point of their curves."""
+    values: dict[str, float] = {}
+    cost: Points = []
+    for count in scene.sizes.backlogs:
+        drained = await scene.drain(contender, Form(SINGLE), count, *contender.unlimited)
+        values[f"proportion.cpu.{count}"] = drained.cpu_seconds / count / MILLISECOND
+        values[f"proportion.requests.{count}"] = drained.requests / count
+        values[f"proportion.rate.{count}"] = per_second(drained)
+        cost.append((float(count), round(values[f"proportion.cpu.{count}"], 3)))
+        await scene.cluster.empty()
+    return Measured(values, {"proportion": {contender.label: cost}})
+
+
+# As users see it
+
+
+async def burst(scene: Scene, contender: Contender) -> Measured:
+    """So many contents are made at once, and no flag is given."""
+    count = scene.sizes.burst
+    async with scene.followed(SINGLE) as progress, scene.started(contender) as program:
+        await program.rest()
+        began = asyncio.get_running_loop().time()
+        await in_parallel(
+            scene.cluster.address,
+            count,
+            WORKERS,
+            lambda wire, number: make(wire, Form(SINGLE), f"content-{number:06d}"),
+        )
+        ended = await progress.wait_for(lambda seen: seen.settled, count, scene.sizes.patience)
+    return Measured({"burst.seconds": ended - began, "burst.rate": count / (ended - began)})
+
+
+async def steady(scene: Scene, contender: Contender) -> Measured:
+    """Contents come at a steady rate; how long each takes from the request that makes it to its being ready."""
+    values: dict[str, float] = {}
+    lines: dict[str, Points] = {}
+    async with scene.followed(SINGLE) as progress, scene.started(contender, *contender.unlimited) as program:
+        for rate in scene.sizes.steady_rates:
+            await program.rest()
+            asked = await _ask_steadily(scene, rate, f"at-{rate}")
+            await progress.wait_for(lambda seen: seen.ready, len(progress.ready.keys() | asked), scene.sizes.patience)
+            latencies = [progress.ready[name] - at for name, at in asked.items()]
+            values[f"steady.p50.{rate}"] = quantile(latencies, 0.5) / MILLISECOND
+            values[f"steady.p99.{rate}"] = quantile(latencies, 0.99) / MILLISECOND
+            lines[f"{contender.label}, {rate}/s"] = distribution(latencies)
+    return Measured(values, {"steady": lines})
+
+
+async def _ask_steadily(scene: Scene, rate: int, prefix: str) -> dict[str, float]:
+    """When each content was asked for."""
+    loop = asyncio.get_running_loop()
+    asked: dict[str, float] = {}
+    began = loop.time()
+    numbers = iter(range(int(rate * scene.sizes.steady_seconds)))
+
+    async def asker() -> None:
+        async with wired(scene.cluster.address) as wire:
+            for number in numbers:
+                await asyncio.sleep(began + number / rate - loop.time())
+                name = f"{prefix}-{number:06d}"
+                asked[name] = loop.time()
+                await make(wire, Form(SINGLE), name)
+
+    async with asyncio.TaskGroup() as askers:
+        for _ in range(4):
+            askers.create_task(asker())
+    return asked
+
+
+async def steady_limit(scene: Scene) -> Measured:
+    """One content after the other: the first two writes are what stands before its being ready, and the making."""
+    rate = scene.sizes.steady_rates[0]
+    names = await scene.fill(Form(SINGLE), int(rate * scene.sizes.steady_seconds))
+    pace = await limit.drive(scene.cluster.address, SINGLE, names, wires=1)
+    values = {}
+    for rate in scene.sizes.steady_rates:
+        values[f"steady.p50.{rate}"] = quantile(pace.each, 0.5) / MILLISECOND
+        values[f"steady.p99.{rate}"] = quantile(pace.each, 0.99) / MILLISECOND
+    return Measured(values)
+
+
+async def slow_driver(scene: Scene, contender: Contender) -> Measured:
+    """As a share of what so many workers can do with a driver that takes so long."""
+    values = {}
+    for delay, count in scene.sizes.delays:
+        drained = await scene.drain(contender, Form(SINGLE), count, *contender.unlimited, delay_seconds=delay)
+        values[f"slow.share.{delay:g}"] = 100 * per_second(drained) / (WORKERS / delay)
+        await scene.cluster.empty()
+    return Measured(values)
+
+
+async def start(scene: Scene, contender: Contender) -> Measured:
+    """A content waits already."""
+    (name,) = await scene.fill(Form(SINGLE), 1)
+    async with scene.followed(SINGLE) as progress, scene.started(contender, *contender.unlimited) as program:
+        await progress.wait_for(lambda seen: seen.settled, 1, scene.sizes.patience)
+        report = await scene.driver.report()
+        return Measured(
+            {
+                "start.first_call": (report.first_call or 0.0) - program.started_at,
+                "start.first_create": report.began[snapshot_name(name)] - program.started_at,
+                "start.cpu": program.cpu_seconds,
+            }
+        )
+
+
+async def handover(scene: Scene, contender: Contender) -> Measured:
+    """From SIGTERM to the leader to the first call that its successor makes, for a content made meanwhile."""
+    flags = (*contender.unlimited, "--leader-election", f"--leader-election-namespace={NAMESPACE}")
+    loop = asyncio.get_running_loop()
+    async with scene.started(contender, *flags, name="first") as first:
+        await scene.fill(Form(SINGLE), 1, "before")
+        async with scene.followed(SINGLE) as progress:
+            await scene.fill(Form(SINGLE), 1, "led")
+            await progress.wait_for(lambda seen: seen.settled, 1, scene.sizes.patience)
+        async with scene.started(contender, *flags, name="second") as second:
+            await second.rest()
+            began = loop.time()
+            first.ask_to_end()
+            await first.process.wait()
+            (name,) = await scene.fill(Form(SINGLE), 1, "after")
+            report = await scene.wait_for_report(lambda report: snapshot_name(name) in report.began)
+    return Measured({"handover.seconds": report.began[snapshot_name(name)] - began})
+
+
+# The size of the cluster
+
+
+async def memory(scene: Scene, contender: Contender) -> Measured:
+    values: dict[str, float] = {}
+    line: Points = []
+
+    async def resident() -> float:
+        async with scene.started(contender, *contender.unlimited) as program:
+            await program.rest()
+            await asyncio.sleep(1.0)
+            await program.rest()
+            return program.resident_bytes / MEGABYTE
+
+    values["memory.idle"] = await resident()
+    line.append((0.0, values["memory.idle"]))
+    for count in scene.sizes.others:
+        await scene.fill(Form(SINGLE, driver=SOMEBODY_ELSE), count, "foreign")
+        values[f"memory.others.{count}"] = await resident()
+        line.append((float(count), values[f"memory.others.{count}"]))
+        await scene.cluster.empty()
+    await scene.fill(Form(SINGLE, ready=True), scene.sizes.ready)
+    values["memory.own"] = await resident()
+    own = [(0.0, values["memory.idle"]), (float(scene.sizes.ready), values["memory.own"])]
+    return Measured(
+        values, {"memory": {f"{contender.label}, another driver's": line, f"{contender.label}, its own": own}}
+    )
+
+
+async def relist(scene: Scene, contender: Contender) -> Measured:
+    """Many contents are ready and are listed anew, while new ones come; what the ready ones cost at the start."""
+    await scene.fill(Form(SINGLE, ready=True), scene.sizes.ready)
+    loop = asyncio.get_running_loop()
+    requests = (await scene.cluster.requests()).total()
+    async with scene.started(contender, *contender.unlimited) as program, wired(scene.cluster.address) as wire:
+        await program.rest()
+        report = await scene.driver.report()
+        touched = sum(report.calls.get(method, 0) for method in ("CreateSnapshot", "GetSnapshot", "ListSnapshots"))
+        requests = (await scene.cluster.requests()).total() - requests
+        cpu = program.cpu_seconds
+        await scene.cluster.compact_watches()
+        made: dict[str, float] = {}
+        until = loop.time() + scene.sizes.relist_seconds
+        while loop.time() < until:
+            name = f"late-{len(made):06d}"
+            await make(wire, Form(SINGLE), name)
+            made[name] = loop.time()
+            await asyncio.sleep(scene.sizes.relist_pause)
+        report = await scene.wait_for_report(lambda report: report.began.keys() >= {*map(snapshot_name, made)})
+        await program.rest()
+        cpu = program.cpu_seconds - cpu
+    waits = {name: report.began[snapshot_name(name)] - at for name, at in made.items()}
+    return Measured(
+        {
+            "relist.worst": max(waits.values()),
+            "relist.cpu": cpu,
+            "ready.calls": float(touched),
+            "ready.requests": float(requests),
+        }
+    )
+
+
+# The event loop, and the driver itself
+
+
+async def lag(scene: Scene, contender: Contender) -> Measured:
+    """How late the event loop is while many calls are under way."""
+    port = free_port()
+    samples: list[float] = []
+    sizes = scene.sizes
+    await scene.driver.behave(Behaviour(delay_seconds=sizes.concurrent_seconds))
+    await scene.fill(Form(SINGLE), sizes.concurrent_contents)
+    flags = (f"--worker-threads={sizes.concurrent}", f"--http-endpoint=127.0.0.1:{port}")
+
+    async def sample() -> None:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                await asyncio.sleep(1.0)
+                async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                    found = re.search(r"^snapshotter_event_loop_lag_seconds (\S+)$", await answer.text(), re.MULTILINE)
+                if found is not None:
+                    samples.append(float(found[1]))
+
+    async with scene.followed(SINGLE) as progress, scene.started(contender, *contender.unlimited, *flags):
+        # What is done at the start is another matter.
+        await scene.wait_for_report(lambda report: report.waiting >= sizes.concurrent // 2)
+        sampling = asyncio.create_task(sample(), name="samples")
+        try:
+            await progress.wait_for(lambda seen: seen.settled, sizes.concurrent_contents, sizes.patience)
+        finally:
+            sampling.cancel()
+    return Measured({"lag.p99": quantile(samples, 0.99) / MILLISECOND, "lag.p50": quantile(samples, 0.5) / MILLISECOND})
+
+
+async def driver_alone(scene: Scene) -> Measured:
+    """Whether the driver could be what limits: how many calls a second it answers, to one client of the same make."""
+    stub = csi_pb2_grpc.ControllerStub(scene.driver.channel)
+    numbers = iter(range(scene.sizes.backlog * 6))
+
+    async def caller() -> None:
+        for number in numbers:
+            await stub.CreateSnapshot(
+                csi_pb2.CreateSnapshotRequest(name=f"snapshot-{number}", source_volume_id="volume-0")
+            )
+
+    began = asyncio.get_running_loop().time()
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(WORKERS):
+            callers.create_task(caller())
+    return Measured({"driver.rate": scene.sizes.backlog * 6 / (asyncio.get_running_loop().time() - began)})
