@@ -22,8 +22,8 @@ from bench.rows import Measured, Row
 from bench.scene import SHORT, Scene, Sizes, opened
 from bench.table import TITLES, all_rows
 from snapshotter.testing.apiserver import ApiServer
-from tests.contract.build_kube import VERSION
-from tests.contract.kube import running as kube_running
+from tests.kubernetes import build
+from tests.kubernetes.server import running as kube_running
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 RESULTS = Path(__file__).parent / "results" / "performance.json"
@@ -128,7 +128,7 @@ async def run(arguments: argparse.Namespace) -> Results:
     rows = [row for row in all_rows(sizes) if not arguments.only or row.name in arguments.only]
     results = Results(
         machine=machine(),
-        server="stand-in" if arguments.short else f"kube-apiserver {VERSION}",
+        server="stand-in" if arguments.short else f"kube-apiserver {build.version()}",
         rounds=arguments.rounds,
         load_before=round(os.getloadavg()[0], 2),
     )

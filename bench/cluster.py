@@ -20,7 +20,7 @@ from bench.driver import NAME
 from bench.objects import KINDS, Json, Kind, content, snapshot_class, status
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.apiserver.requests import place_of
-from tests.contract.kube import Kube
+from tests.kubernetes.server import Kube
 
 PUTS_AT_ONCE = 100
 """Objects that one transaction of etcd takes; it takes 128 operations at most."""
