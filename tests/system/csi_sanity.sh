@@ -2,6 +2,7 @@
 # Runs csi-sanity, the conformance suite for CSI drivers, against the driver stand-in.
 #
 #     tests/system/csi_sanity.sh [csi-sanity option...]
+#     tests/system/csi_sanity.sh build    builds the suite and runs nothing
 #
 # Builds the suite with Go into a cache directory when it is not there. Settings, from the environment:
 #   CSI_SANITY_CACHE    the cache directory (default: ~/.cache/snapshotter-csi-sanity)
@@ -20,6 +21,7 @@ if [ ! -x "$cache/csi-sanity" ]; then
     echo "building csi-sanity $version into $cache; this takes some minutes"
     GOBIN=$cache nice go install -p 1 "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@$version"
 fi
+[ "${1-}" != build ] || exit 0
 
 work=$(mktemp -d)
 driver=
