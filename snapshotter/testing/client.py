@@ -47,7 +47,9 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "ConfigMap": Kind("v1", "configmaps", namespaced=True),
+    "ClusterRole": Kind("rbac.authorization.k8s.io/v1", "clusterroles"),
     "CustomResourceDefinition": Kind("apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "Deployment": Kind("apps/v1", "deployments", namespaced=True),
     "Event": Kind("v1", "events", namespaced=True),
     "Lease": Kind("coordination.k8s.io/v1", "leases", namespaced=True),
     "Namespace": Kind("v1", "namespaces"),
@@ -157,6 +159,12 @@ class KubeClient:
     async def delete(self, kind: str, name: str, *, namespace: str | None = None) -> None:
         """Ask for the deletion; an object with finalizers is still there afterwards."""
         await self._ask("DELETE", KINDS[kind].path(namespace, name))
+
+    async def token_for(self, namespace: str, account: str) -> str:
+        """A token by which one is this service account, for an hour."""
+        path = Kind("v1", "serviceaccounts", namespaced=True).path(namespace, account, "token")
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        return str((await self._ask("POST", path, asked))["status"]["token"])
 
     async def watch(
         self, kind: str, version: str, *, namespace: str | None = None, **query: str

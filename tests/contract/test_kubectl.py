@@ -288,10 +288,19 @@ async def test_a_negative_restore_size_is_refused_in_the_status(kubectl: Kubectl
     assert "should be greater than or equal to 0" in output.err
 
 
-async def test_a_version_that_is_not_served_is_not_known(kubectl: Kubectl) -> None:
-    output = await kubectl.apply(content() | {"apiVersion": "snapshot.storage.k8s.io/v1beta1"})
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("snapshot.storage.k8s.io/v1beta1", "VolumeSnapshotContent"),
+        ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContents"),
+        ("snapshots.storage.k8s.io/v1", "VolumeSnapshotContent"),
+    ],
+    ids=["a version that is not served", "a wrong kind", "a wrong group"],
+)
+async def test_is_not_known(kubectl: Kubectl, version: str, kind: str) -> None:
+    output = await kubectl.apply(content() | {"apiVersion": version, "kind": kind})
     assert output.code == 1
-    assert 'no matches for kind "VolumeSnapshotContent" in version "snapshot.storage.k8s.io/v1beta1"' in output.err
+    assert f'no matches for kind "{kind}" in version "{version}"' in output.err
 
 
 async def test_an_object_is_waited_for(kubectl: Kubectl, api: Client) -> None:

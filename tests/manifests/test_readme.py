@@ -53,5 +53,10 @@ async def test_the_commands_work(tmp_path: Path) -> None:
             output = await kubectl("apply", f"-{option}", str(MANIFESTS / path))
             assert output.code == 0, (path, output)
         found = {workload["metadata"]["name"] for workload in server.list("deployments")}
-        assert found == {"csi-snapshotter", "snapshot-controller", "snapshot-conversion-webhook-deployment"}
+        assert found == {
+            "csi-snapshotter",
+            "csi-snapshotter-second",
+            "snapshot-controller",
+            "snapshot-conversion-webhook-deployment",
+        }
         assert [each["metadata"]["name"] for each in server.list("daemonsets")] == ["csi-snapshotter"]

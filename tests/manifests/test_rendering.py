@@ -301,3 +301,14 @@ def test_the_cluster_has_what_it_needs_once() -> None:
     found = {each["kind"] for each in rendered("overlays/cluster")}
     assert {"CustomResourceDefinition", "Deployment", "ClusterRole"} <= found
     assert [each.name for each in workloads(rendered("overlays/cluster"))] == ["snapshot-controller"]
+
+
+@pytest.mark.kustomize
+def test_the_sidecar_of_a_second_driver_overwrites_nothing_of_the_first() -> None:
+    first, second = (
+        {(each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")) for each in rendered(directory)}
+        for directory in ("csi-snapshotter", "overlays/csi-snapshotter-second-driver")
+    )
+    assert first & second == set()
+    # Namespaced ones are not seen together by what selects pods.
+    assert {namespace for *_, namespace in first} & {namespace for *_, namespace in second} == {None}

@@ -42,11 +42,17 @@ class Person:
     classes are named after it as well.
     """
 
-    def __init__(self, place: Place, namespace: str, pod: DriverPod) -> None:
+    def __init__(self, place: Place, namespace: str, pod: DriverPod | None = None) -> None:
+        """Without a pod there is no driver yet, and nothing of its storage can be seen."""
         self.place = place
         self.api = place.api
         self.namespace = namespace
-        self.pod = pod
+        self._pod = pod
+
+    @property
+    def pod(self) -> DriverPod:
+        assert self._pod is not None
+        return self._pod
 
     def with_driver(self, pod: DriverPod) -> Self:
         """The same user at work with another driver."""
@@ -63,14 +69,14 @@ class Person:
         await self.give(*objects_in(text))
 
     def _of_driver(self) -> tuple[tuple[str, str], ...]:
-        if self.pod.name == DRIVER:
+        if self._pod is None or self._pod.name == DRIVER:
             return ()
-        return (("csi-hostpath", self.pod.name.replace(".", "-")), (DRIVER, self.pod.name))
+        return (("csi-hostpath", self._pod.name.replace(".", "-")), (DRIVER, self._pod.name))
 
     async def give(self, *objects: Json) -> None:
         """Apply objects. Raises `Refused`."""
         if shutil.which("kubectl"):
-            await self._kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
+            await self.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
             return
         for given in objects:
             try:
@@ -150,6 +156,23 @@ class Person:
             if (owner["kind"], owner["name"]) == ("VolumeGroupSnapshot", group)
         }
 
+    async def leave_group_on_storage(self) -> tuple[str, list[str]]:
+        """Have the group of the examples kept when its objects go; gives its handle and those of its members."""
+        await self.apply("groupsnapshotclass-v1.yaml", *retained("csi-hostpath-group-retain"))
+        for name in ("hpvc", "hpvc-2"):
+            await self.make_claim(name)
+        await self.apply("groupsnapshot-v1.yaml", *retained("csi-hostpath-group-retain"))
+        await self.until_ready("VolumeGroupSnapshot", "new-groupsnapshot-demo")
+        status = (await self.content_of("VolumeGroupSnapshot", "new-groupsnapshot-demo"))["status"]
+        await self.delete("VolumeGroupSnapshot", "new-groupsnapshot-demo")
+        await self.until_gone("VolumeGroupSnapshot", "new-groupsnapshot-demo")
+        for kind in ("VolumeSnapshotContent", "VolumeGroupSnapshotContent"):
+            for content in await self.all(kind):
+                await self.delete(kind, content["metadata"]["name"])
+                await self.until_gone(kind, content["metadata"]["name"])
+        members = [info["snapshotHandle"] for info in status["volumeSnapshotInfoList"]]
+        return status["volumeGroupSnapshotHandle"], members
+
     async def write(self, volume: str, content: bytes) -> None:
         """Overwrite the beginning of a volume."""
         await self.pod.storage.write_volume(volume, content)
@@ -170,19 +193,40 @@ class Person:
             if call["method"] == method and fields.items() <= call["request"].items()
         ]
 
-    async def _kubectl(self, *arguments: str, text: str) -> None:
-        directory = self.place.directory
+    async def kubectl(self, *arguments: str, text: str = "") -> str:
+        """What kubectl says. Raises `Refused`."""
+        cache = self.place.directory / "cache"
         process = await asyncio.create_subprocess_exec(
             *("kubectl", "--namespace", self.namespace, *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {"KUBECONFIG": str(self.place.kubeconfig), "KUBECACHEDIR": str(directory / "cache")},
+            env=os.environ | {"KUBECONFIG": str(self.place.kubeconfig), "KUBECACHEDIR": str(cache)},
         )
         async with asyncio.timeout(SOON_SECONDS):
             out, _ = await process.communicate(text.encode())
         if process.returncode:
             raise Refused(out.decode())
+        return out.decode()
+
+
+def retained(name: str) -> tuple[tuple[str, str], ...]:
+    """What makes another class of one of the examples, under this name, that keeps what is on the storage."""
+    return (
+        ("csi-hostpath-snapclass-v1", name),
+        ("csi-hostpath-groupsnapclass", name),
+        ("deletionPolicy: Delete", "deletionPolicy: Retain"),
+    )
+
+
+def group_on_storage(group: str, members: list[str]) -> tuple[tuple[str, str], ...]:
+    """What has the example of an import bring in this group of two."""
+    first, second = members
+    return (
+        ("group-on-the-storage", group),
+        ("first-of-the-group", first),
+        ("second-of-the-group", second),
+    )
 
 
 def is_ready(found: Json | None) -> bool:

@@ -16,7 +16,7 @@ from snapshotter.testing.client import Json
 from snapshotter.testing.faults import Fault
 from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import Pieces, playground
-from tests.system.person import Person, Refused, is_ready
+from tests.system.person import Person, Refused, group_on_storage, is_ready, retained
 
 # All tests are on one event loop, so that they can share one playground.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -43,15 +43,6 @@ async def person(pieces: Pieces) -> Person:
     await made.apply("snapshotclass-v1.yaml")
     await made.apply("groupsnapshotclass-v1.yaml")
     return made
-
-
-def retained(name: str) -> tuple[tuple[str, str], ...]:
-    """What makes another class of one of the examples, under this name, that keeps what is on the storage."""
-    return (
-        ("csi-hostpath-snapclass-v1", name),
-        ("csi-hostpath-groupsnapclass", name),
-        ("deletionPolicy: Delete", "deletionPolicy: Retain"),
-    )
 
 
 def volume_by_hand(name: str, claim: str, namespace: str, source: Json) -> tuple[Json, Json]:
@@ -428,25 +419,8 @@ async def test_expressions_leave_claims_out_of_a_group(person: Person) -> None:
 
 async def test_a_group_that_exists_is_imported_with_its_members(person: Person) -> None:
     """S22, S29: the group was retained when its objects went."""
-    await person.apply("groupsnapshotclass-v1.yaml", *retained("csi-hostpath-group-retain"))
-    for name in ("hpvc", "hpvc-2"):
-        await person.make_claim(name)
-    await person.apply("groupsnapshot-v1.yaml", *retained("csi-hostpath-group-retain"))
-    await person.until_ready(GROUP, "new-groupsnapshot-demo")
-    status = (await person.content_of(GROUP, "new-groupsnapshot-demo"))["status"]
-    first, second = (info["snapshotHandle"] for info in status["volumeSnapshotInfoList"])
-    await person.delete(GROUP, "new-groupsnapshot-demo")
-    await person.until_gone(GROUP, "new-groupsnapshot-demo")
-    for kind in ("VolumeSnapshotContent", "VolumeGroupSnapshotContent"):
-        for content in await person.all(kind):
-            await person.delete(kind, content["metadata"]["name"])
-            await person.until_gone(kind, content["metadata"]["name"])
-    await person.apply(
-        "import-group.yaml",
-        ("group-on-the-storage", status["volumeGroupSnapshotHandle"]),
-        ("first-of-the-group", first),
-        ("second-of-the-group", second),
-    )
+    group, members = await person.leave_group_on_storage()
+    await person.apply("import-group.yaml", *group_on_storage(group, members))
     await person.until_ready(GROUP, "imported-group-demo")
     for name in ("imported-group-first", "imported-group-second"):
         await person.until_ready(SINGLE, name)

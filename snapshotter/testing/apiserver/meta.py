@@ -27,6 +27,8 @@ def meta_answer(request: web.Request, catalogue: Catalogue) -> web.Response:
     path = request.path.rstrip("/")
     if path.startswith(_HEALTH):
         return web.Response(text="ok")
+    if path == "/openapi/v2":
+        return web.Response(body=openapi.OLDER, content_type=openapi.OLDER_TYPE)
     if path in _FIXED:
         return json_response(_FIXED[path](catalogue, request.host))
     answer = _described(path.strip("/").split("/"), catalogue)

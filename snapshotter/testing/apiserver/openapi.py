@@ -1,12 +1,17 @@
 """OpenAPI v3 of what is served, as far as `kubectl explain`, `apply` and `create` read it."""
 
-from typing import Any
+from typing import Any, Final
 
 from snapshotter.testing.apiserver.discovery import served_kinds
 from snapshotter.testing.apiserver.kinds import Catalogue, Kind, Version, metadata_schema
 from snapshotter.testing.apiserver.status import Json
 
 _OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+OLDER_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+OLDER: Final = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.36.0"
+"""The answer at `/openapi/v2`, in the only form that kubectl asks for: a document without a schema. kubectl looks there
+for kinds that the newer documents do not have, and says that there is no such kind when this one has not either."""
+
 _IDENTITY: Json = {
     "apiVersion": {"type": "string", "description": "Group and version of the API that this object is written in."},
     "kind": {"type": "string", "description": "Kind of this object."},
