@@ -189,7 +189,7 @@ class Controller:
             claims=self._claims,
             events=self._events,
             terms=Terms(record_volume_mode=control.record_volume_mode, distributed=control.distributed),
-            operations=Operations(self._metrics, thing, driver_of),
+            operations=Operations(self._metrics, thing, driver_of, self._leading),
         )
 
     def _shop(self, surroundings: Surroundings) -> Shop:
@@ -264,5 +264,10 @@ class Controller:
                     task.cancel()
         await self._leadership.give_up()
 
+    def _leading(self) -> bool:
+        return self._leadership.won.is_set()
+
     def _in_flight(self) -> float:
+        if not self._leading():
+            return 0.0
         return in_flight(self.stores.singles.snapshots) + in_flight(self.stores.groups.groups)

@@ -16,7 +16,15 @@ UNKNOWN = "unknown"
 class Operations:
     """Records operations on requests of one kind, which ends in `CreateSnapshot` or `CreateGroupSnapshot`."""
 
-    def __init__(self, metrics: ControllerMetrics, thing: str, driver_of: Callable[[UserSnapshot], str | None]) -> None:
+    def __init__(
+        self,
+        metrics: ControllerMetrics,
+        thing: str,
+        driver_of: Callable[[UserSnapshot], str | None],
+        leading: Callable[[], bool],
+    ) -> None:
+        """Who is not `leading` records nothing: an operation counts once, however many replicas look on."""
+        self._leading = leading
         self._seconds = metrics.operations
         self._thing = thing
         self._driver_of = driver_of
@@ -47,7 +55,7 @@ class Operations:
         self._drivers.pop(request.uid, None)
 
     def _record(self, request: UserSnapshot, operation: str, status: str, since: datetime | None) -> None:
-        if since is None:
+        if since is None or not self._leading():
             return
         driver = self._driver_of(request) or self._drivers.get(request.uid) or UNKNOWN
         sort = "dynamic" if request.imported_name is None else "pre-provisioned"

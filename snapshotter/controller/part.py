@@ -83,7 +83,7 @@ class Part(Generic[U, C, K, A]):
         make_controller: Callable[[Sort[U, C, A]], RequestController[U, C, A]],
         at_work: Callable[["Part[U, C, K, A] | None"], None],
     ) -> None:
-        """`at_work` hears of this part when its stores are filled, and of None when it has ended."""
+        """`at_work` hears of this part when its stores are filled and we lead, and of None when it has ended."""
         self._sort = sort
         self._shop = shop
         self._at_work = at_work
@@ -145,9 +145,10 @@ class Part(Generic[U, C, K, A]):
             ]
             try:
                 if await self._until_everything_is_known():
+                    # Who stands by queues nothing: the leader does what is to be done, and keys would wait for ever.
+                    await self._until_closed_or(self._shop.leadership.won.wait())
                     self._at_work(self)
                     self._shop.consider_everything()
-                    await self._until_closed_or(self._shop.leadership.won.wait())
                     log.info("working", what=self._sort.kind.plural, workers=self._shop.work.worker_threads)
                     async with asyncio.TaskGroup() as working:
                         for queue, reconcile in (

@@ -123,6 +123,7 @@ class Part(Generic[C, K, A]):
                 tasks.create_task(self._wakeups.resync(self._resync_period), name="resync"),
             ]
             await self._until_leading()
+            self._wakeups.begin()
             log.info("working", what=self._contents.what, workers=self._workers_per_lane)
             await self._workers.run()
             for task in background:

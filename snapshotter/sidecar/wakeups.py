@@ -19,12 +19,22 @@ class Wakeups(Generic[C, K, A]):
 
     A key that is with a worker is left alone: when the worker has finished, it looks at what is to be done then,
     whoever has changed it meanwhile. So a watch event of our own write that overtakes the answer wakes nobody.
+
+    Who stands by queues nothing: the leader does what is to be done, and its keys would wait here for ever.
     """
 
     def __init__(self, queue: WorkQueue[str], store: Store[C], controller: Controller[C, K, A]) -> None:
         self._queue = queue
         self._store = store
         self._controller = controller
+        self._working = False
+
+    def begin(self) -> None:
+        """We may work: the contents are due for which there is something to do."""
+        self._working = True
+        for content in self._store:
+            if self._controller.worth_a_look(None, content):
+                self._wake(content.name)
 
     def content_changed(self, old: C | None, new: C | None) -> None:
         """An `OnChange` of the informer of contents."""
@@ -75,5 +85,5 @@ class Wakeups(Generic[C, K, A]):
                     self._wake(content.name)
 
     def _wake(self, name: str) -> None:
-        if not self._queue.is_working(name):
+        if self._working and not self._queue.is_working(name):
             self._queue.add(name)

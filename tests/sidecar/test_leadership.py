@@ -19,7 +19,7 @@ from snapshotter.settings import ElectionSettings
 from snapshotter.sidecar import app
 from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.web.server import serving
-from tests.world import CONTENT_PATH, DRIVER, World, each_kind
+from tests.world import CONTENT_PATH, DRIVER, MERGE, World, each_kind
 
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -92,6 +92,24 @@ async def test_a_standby_knows_the_contents_and_touches_nothing(world: World) ->
     # A question about our own permissions is a POST that changes nothing.
     asked = {record.verb for record in ours if record.path != PATH}
     assert asked <= {"GET", "LIST", "WATCH"}
+
+
+@each_kind
+async def test_a_standby_queues_nothing_and_begins_with_all_that_is_to_be_done(world: World) -> None:
+    """What waited in the queue of one that stands by would wait for ever, and look like work that is left undone."""
+    held = {"holderIdentity": "another", "leaseDurationSeconds": 60}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": held}
+    await world.request("POST", LEASES, lease)
+    await world.make_content("before")
+    async with world.sidecar(election=QUICK) as sidecar:
+        await world.until(lambda: not sidecar.health.ready())
+        await world.make_content("meanwhile")
+        followed = {"driver_name": DRIVER, "kind": world.kind.content, "state": "not_ready"}
+        await world.until(lambda: sidecar.registry.get_sample_value("snapshotter_contents", followed) == 2)
+        for queue in ("csi-snapshotter-content", "csi-snapshotter-groupsnapshotcontent"):
+            assert sidecar.registry.get_sample_value("workqueue_depth", {"name": queue}) == 0
+        await world.request("PATCH", f"{LEASES}/{LEASE}", {"spec": {"holderIdentity": ""}}, MERGE)
+        await world.until(lambda: world.ready("before") and world.ready("meanwhile"))
 
 
 async def test_a_leader_works_and_gives_the_lease_away_at_the_end(world: World) -> None:
