@@ -4,11 +4,13 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kubernetes import audit
+from tests.kubernetes.server import Kube, running
 from tests.manifests.rendering import kustomize
 
 # gRPC would tell of each connection that a test breaks.
@@ -35,6 +37,35 @@ ABSENT: dict[str, tuple[Callable[[], bool], str]] = {
 
 MOSTLY_WAIT = ("system", "controller", "sidecar", "contract", "web")
 """Directories of tests that wait for processes and clocks more than they compute."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kube",
+        action="store_true",
+        default=os.environ.get("SNAPSHOTTER_KUBE") == "1",
+        help="test with a real kube-apiserver instead of the stand-in, where a test can",
+    )
+
+
+@pytest.fixture(scope="session")
+def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube | None]:
+    """With `--kube` one real API server for all tests, with its controllers; else None.
+
+    It is on no test's event loop. At the end its audit log is read: it says whether the programs have asked for
+    anything that they may not, or that their plan does not name.
+    """
+    if not request.config.getoption("--kube"):
+        yield None
+        return
+    with asyncio.Runner() as runner:
+        server = running(tmp_path_factory.mktemp("kube"), controllers=True, audit=True)
+        made = runner.run(server.__aenter__())
+        try:
+            yield made
+        finally:
+            runner.run(server.__aexit__(None, None, None))
+    assert audit.complaints(made.audited()) == []
 
 
 @pytest.hookimpl(optionalhook=True)

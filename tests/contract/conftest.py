@@ -9,7 +9,6 @@ The real one is the truth; `tests/kubernetes/build.py` builds it, once. All test
 objects under names of its own and looks at those alone.
 """
 
-import os
 import ssl
 from collections.abc import AsyncIterator
 
@@ -19,20 +18,15 @@ import pytest_asyncio
 
 from snapshotter.testing.apiserver import ApiServer
 from tests.contract.client import Client, Kubectl, Server
-from tests.kubernetes import server as kubernetes
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kube", action="store_true", help="test a real kube-apiserver instead of the stand-in")
+from tests.kubernetes.server import Kube
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+async def server(kube: Kube | None) -> AsyncIterator[Server]:
     """The server that is tested."""
-    if request.config.getoption("--kube", default=False) or os.environ.get("SNAPSHOTTER_KUBE") == "1":
-        directory = tmp_path_factory.mktemp("kube")
-        async with kubernetes.running(directory, controllers=True) as real, real.session() as session:
-            yield Server(session, real.kubeconfig(), real=True, forget_history=real.compact)
+    if kube is not None:
+        async with kube.session() as session:
+            yield Server(session, kube.kubeconfig(), real=True, forget_history=kube.compact)
         return
     async with ApiServer.serve(rbac=True, tls=True) as standin, session_of(standin) as session:
 

@@ -7,6 +7,7 @@ kube-apiserver and etcd, these are taken, and there are no controllers then.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import secrets
@@ -48,7 +49,8 @@ class Kube:
 
     def kubeconfig(self, token: str | None = None) -> str:
         """That of whoever bears the token, by default the administrator."""
-        cluster = {"server": self.url, "certificate-authority": str(self.authority)}
+        trust = base64.b64encode(self.authority.read_bytes()).decode()
+        cluster = {"server": self.url, "certificate-authority-data": trust}
         return yaml.safe_dump(
             {
                 "apiVersion": "v1",

@@ -1,7 +1,8 @@
 """What users of volume snapshots want to do, by the founding documents of the API, in one playground.
 
 The programs are the installed commands; what is applied are the examples among the manifests. docs/scenarios.md lists
-the scenarios with their tests.
+the scenarios with their tests. With `--kube` all of it is on the real API server, with its controllers, and each
+program has a service account with the rights that the manifests give, and no others.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from snapshotter.testing.client import Json
 from snapshotter.testing.faults import Fault
 from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import Pieces, playground
+from tests.kubernetes.cluster import Cluster, at_work
+from tests.kubernetes.server import Kube
 from tests.system.person import Person, Refused, group_on_storage, is_ready, retained
 
 # All tests are on one event loop, so that they can share one playground.
@@ -29,13 +32,18 @@ NAMESPACES = itertools.count(1)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pieces(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pieces]:
-    async with playground(tmp_path_factory.mktemp("scenarios")) as made:
+async def pieces(kube: Kube | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pieces | Cluster]:
+    directory = tmp_path_factory.mktemp("scenarios")
+    if kube is not None:
+        async with at_work(kube, directory) as cluster:
+            yield cluster
+        return
+    async with playground(directory) as made:
         yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def person(pieces: Pieces) -> Person:
+async def person(pieces: Pieces | Cluster) -> Person:
     """Somebody in a new namespace, with the classes of the examples."""
     namespace = f"shop-{next(NAMESPACES)}"
     await pieces.api.create({"kind": "Namespace", "metadata": {"name": namespace}})
@@ -87,7 +95,9 @@ async def test_a_volume_that_is_not_of_a_csi_driver_is_an_error(person: Person) 
     assert await person.all("VolumeSnapshotContent") == []
 
 
-async def test_each_sidecar_works_for_its_own_driver_under_one_controller(pieces: Pieces, person: Person) -> None:
+async def test_each_sidecar_works_for_its_own_driver_under_one_controller(
+    pieces: Pieces | Cluster, person: Person
+) -> None:
     """S3."""
     volume = await person.make_claim()
     async with pieces.another_driver("second.example.com") as pod:
@@ -108,7 +118,9 @@ async def test_each_sidecar_works_for_its_own_driver_under_one_controller(pieces
         assert (await pod.storage.held()).snapshots == {}
 
 
-async def test_a_driver_without_snapshots_is_told_of_and_disturbs_nobody(pieces: Pieces, person: Person) -> None:
+async def test_a_driver_without_snapshots_is_told_of_and_disturbs_nobody(
+    pieces: Pieces | Cluster, person: Person
+) -> None:
     """S6."""
     await person.make_claim()
     async with pieces.another_driver("plain.example.com", "--no-snapshots") as pod:
@@ -432,7 +444,7 @@ async def test_a_group_that_exists_is_imported_with_its_members(person: Person) 
 
 
 async def test_a_driver_without_groups_makes_single_snapshots_and_says_that_it_has_no_groups(
-    pieces: Pieces, person: Person
+    pieces: Pieces | Cluster, person: Person
 ) -> None:
     """S39."""
     async with pieces.another_driver("single.example.com", "--no-groups") as pod:
@@ -453,7 +465,7 @@ async def test_a_driver_without_groups_makes_single_snapshots_and_says_that_it_h
 
 
 async def test_a_driver_that_lists_no_snapshots_tells_of_its_members_when_it_cuts_them(
-    pieces: Pieces, person: Person
+    pieces: Pieces | Cluster, person: Person
 ) -> None:
     """S42, S43."""
     async with pieces.another_driver("listless.example.com", "--no-list-snapshots", "--no-get-snapshot") as pod:
