@@ -1,9 +1,10 @@
 """Somebody at work in a playground with the examples among the manifests: with kubectl where there is one."""
 
 import asyncio
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -89,6 +90,18 @@ class Person:
         """Ask for the deletion, without waiting for it."""
         await self.api.delete(kind, name, namespace=self.namespace)
 
+    async def delete_all(self, kind: str, names: Iterable[str]) -> None:
+        """Ask for the deletion of those that there are."""
+        for name in names:
+            with contextlib.suppress(ApiFailure):
+                await self.delete(kind, name)
+
+    async def label(self, kind: str, name: str, key: str, value: str) -> None:
+        if shutil.which("kubectl"):
+            await self.kubectl("label", kind, name, f"{key}={value}")
+            return
+        await self.api.merge_patch(kind, name, {"metadata": {"labels": {key: value}}}, namespace=self.namespace)
+
     async def get(self, kind: str, name: str) -> Json:
         return await self.api.get(kind, name, namespace=self.namespace)
 
@@ -156,22 +169,31 @@ class Person:
             if (owner["kind"], owner["name"]) == ("VolumeGroupSnapshot", group)
         }
 
-    async def leave_group_on_storage(self) -> tuple[str, list[str]]:
-        """Have the group of the examples kept when its objects go; gives its handle and those of its members."""
+    async def retain_group(self) -> tuple[str, list[str]]:
+        """Have the group of the examples cut, and kept when it is deleted; gives its handle and its members'."""
         await self.apply("groupsnapshotclass-v1.yaml", *retained("csi-hostpath-group-retain"))
         for name in ("hpvc", "hpvc-2"):
             await self.make_claim(name)
         await self.apply("groupsnapshot-v1.yaml", *retained("csi-hostpath-group-retain"))
         await self.until_ready("VolumeGroupSnapshot", "new-groupsnapshot-demo")
         status = (await self.content_of("VolumeGroupSnapshot", "new-groupsnapshot-demo"))["status"]
+        snapshots = await self.members("new-groupsnapshot-demo")
         await self.delete("VolumeGroupSnapshot", "new-groupsnapshot-demo")
         await self.until_gone("VolumeGroupSnapshot", "new-groupsnapshot-demo")
-        for kind in ("VolumeSnapshotContent", "VolumeGroupSnapshotContent"):
-            for content in await self.all(kind):
-                await self.delete(kind, content["metadata"]["name"])
-                await self.until_gone(kind, content["metadata"]["name"])
+        for snapshot in snapshots.values():
+            await self.until_gone("VolumeSnapshot", snapshot["metadata"]["name"])
         members = [info["snapshotHandle"] for info in status["volumeSnapshotInfoList"]]
         return status["volumeGroupSnapshotHandle"], members
+
+    async def leave_group_on_storage(self) -> tuple[str, list[str]]:
+        """The same, and its contents are deleted as well."""
+        left = await self.retain_group()
+        for kind in ("VolumeSnapshotContent", "VolumeGroupSnapshotContent"):
+            names = [content["metadata"]["name"] for content in await self.all(kind)]
+            await self.delete_all(kind, names)
+            for name in names:
+                await self.until_gone(kind, name)
+        return left
 
     async def write(self, volume: str, content: bytes) -> None:
         """Overwrite the beginning of a volume."""

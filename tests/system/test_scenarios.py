@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from snapshotter.testing.client import Json
+from snapshotter.testing.client import ApiFailure, Json
 from snapshotter.testing.faults import Fault
 from snapshotter.testing.playground.pieces import PieceFailed
 from snapshotter.testing.playground.running import Pieces, playground
@@ -215,9 +215,12 @@ async def test_parameters_of_a_class_reach_the_driver_and_reserved_ones_do_not(p
 async def test_without_a_class_the_one_default_is_taken_and_none_or_two_are_an_error(person: Person) -> None:
     """S11, S46."""
     await person.make_claim()
-    await person.apply("snapshot-of-default-class.yaml")
-    assert "0 are marked as the default" in await person.until_failing(SINGLE, "default-class-snapshot-demo")
+    names = ("csi-hostpath-default", "another-default", "default-of-another-driver")
+    others = ((names[0], names[2]), ("hostpath.csi.k8s.io", "another.example.com"))
     try:
+        await person.apply("snapshotclass-default.yaml", *others)
+        await person.apply("snapshot-of-default-class.yaml")
+        assert "0 are marked as the default" in await person.until_failing(SINGLE, "default-class-snapshot-demo")
         await person.apply("snapshotclass-default.yaml")
         found = await person.until_ready(SINGLE, "default-class-snapshot-demo")
         assert found["spec"]["volumeSnapshotClassName"] == "csi-hostpath-default"
@@ -227,8 +230,7 @@ async def test_without_a_class_the_one_default_is_taken_and_none_or_two_are_an_e
         assert "2 are marked as the default" in message
         assert "another-default" in message
     finally:
-        for name in ("csi-hostpath-default", "another-default"):
-            await person.delete("VolumeSnapshotClass", name)
+        await person.delete_all("VolumeSnapshotClass", names)
 
 
 async def test_a_content_is_of_one_snapshot_and_another_is_refused(person: Person) -> None:
@@ -255,18 +257,24 @@ async def test_a_content_is_of_one_snapshot_and_another_is_refused(person: Perso
     assert (await person.content_of(SINGLE, "new-snapshot-demo-v1"))["spec"]["volumeSnapshotRef"] == ref
 
 
-async def test_a_claim_stays_until_its_snapshot_is_ready(person: Person) -> None:
+async def test_a_claim_stays_until_its_snapshot_is_ready_or_given_up(person: Person) -> None:
     """S14."""
-    volume = await person.make_claim()
-    fault = Fault(match=f"^CreateSnapshot {volume}$", answer={"snapshot.ready_to_use": False})
+    volumes = {name: await person.make_claim(name) for name in ("hpvc", "hpvc-2")}
+    # The storage goes on copying what it has cut.
+    fault = Fault(match=f"^CreateSnapshot ({'|'.join(volumes.values())})$", answer={"snapshot.ready_to_use": False})
     copying = await person.pod.admin.set_fault(fault)
-    await person.apply("snapshot-v1.yaml")
-    await person.until(SINGLE, "new-snapshot-demo-v1", lambda found: bool(found and found.get("status")))
-    await person.until(CLAIM, "hpvc", lambda found: "pvc-as-source-protection" in str(found))
-    await person.delete(CLAIM, "hpvc")
+    snapshots = {"hpvc": "to-be-ready", "hpvc-2": "to-be-given-up"}
+    for claim, name in snapshots.items():
+        await person.apply("snapshot-v1.yaml", ("hpvc", claim), ("new-snapshot-demo-v1", name))
+        await person.until(SINGLE, name, lambda found: bool(found and found.get("status")))
+        await person.until(CLAIM, claim, lambda found: "pvc-as-source-protection" in str(found))
+        await person.delete(CLAIM, claim)
+        assert (await person.get(CLAIM, claim))["metadata"]["deletionTimestamp"]
+    await person.delete(SINGLE, "to-be-given-up")
+    await person.until_gone(CLAIM, "hpvc-2")
     assert (await person.get(CLAIM, "hpvc"))["metadata"]["deletionTimestamp"]
     await person.pod.admin.lift(copying)
-    await person.until_ready(SINGLE, "new-snapshot-demo-v1")
+    await person.until_ready(SINGLE, "to-be-ready")
     await person.until_gone(CLAIM, "hpvc")
 
 
@@ -310,6 +318,19 @@ async def test_a_snapshot_is_restored_into_a_new_claim(person: Person) -> None:
     assert person.read(volume, 9) == b"later on "
 
 
+async def test_a_claim_that_is_there_is_not_reverted(person: Person) -> None:
+    """S34."""
+    volume = await person.make_claim()
+    await person.write(volume, b"as it was")
+    await person.apply("snapshot-v1.yaml")
+    await person.until_ready(SINGLE, "new-snapshot-demo-v1")
+    await person.write(volume, b"later on ")
+    source = {"apiGroup": "snapshot.storage.k8s.io", "kind": SINGLE, "name": "new-snapshot-demo-v1"}
+    with pytest.raises(ApiFailure, match=r"spec is immutable|Forbidden"):
+        await person.api.merge_patch(CLAIM, "hpvc", {"spec": {"dataSource": source}}, namespace=person.namespace)
+    assert person.read(volume, 9) == b"later on "
+
+
 async def test_a_block_volume_is_restored_into_a_block_volume_alone(person: Person) -> None:
     """S19, for volumes without a file system."""
     await person.apply("storageclass.yaml")
@@ -343,7 +364,8 @@ async def make_group(person: Person) -> dict[str, str]:
 
 
 async def test_a_group_is_cut_by_one_call_has_a_member_for_each_claim_and_goes_whole(person: Person) -> None:
-    """S20 to S23, S26 to S28, S31, S38, S40 to S43."""
+    """S20 to S23, S25 to S28, S31, S38, S40, S41, S43."""
+    await person.make_claim("other", ("postgresql", "other"))
     volumes = await make_group(person)
     found = await person.get(GROUP, "new-groupsnapshot-demo")
     assert found["status"]["creationTime"]
@@ -362,7 +384,9 @@ async def test_a_group_is_cut_by_one_call_has_a_member_for_each_claim_and_goes_w
         assert (info["readyToUse"], info["restoreSize"]) == (True, 1 << 30)
         of_member = await person.content_of(SINGLE, member["metadata"]["name"])
         assert of_member["status"]["snapshotHandle"] == info["snapshotHandle"]
+        assert of_member["status"]["creationTime"] == info["creationTime"]
         assert of_member["status"]["volumeGroupSnapshotHandle"] == group
+    assert len(await person.all("VolumeSnapshotContent")) == len(volumes)
     await person.delete(GROUP, "new-groupsnapshot-demo")
     await person.until_gone(GROUP, "new-groupsnapshot-demo")
     await person.until_gone("VolumeGroupSnapshotContent", content["metadata"]["name"])
@@ -409,6 +433,59 @@ async def test_each_member_is_restored_and_shows_the_instant_of_the_group(person
     assert numbers["hpvc"] > 0
 
 
+async def test_a_writer_is_not_stopped_while_its_volumes_are_cut(person: Person) -> None:
+    """S33: a group is what the volumes hold at one instant, and nothing is asked of those who write to them."""
+    volumes = {name: await person.make_claim(name) for name in ("hpvc", "hpvc-2")}
+    before = len(await person.pod.admin.calls())
+    cutting = await person.pod.admin.set_fault(Fault(match="^CreateVolumeGroupSnapshot ", hold="before"))
+    await person.apply("groupsnapshot-v1.yaml")
+    await person.pod.admin.wait_for_held(1)
+    for volume in volumes.values():
+        await person.write(volume, b"written while it is cut")
+    await person.pod.admin.lift(cutting)
+    await person.until_ready(GROUP, "new-groupsnapshot-demo")
+    methods = {call["method"] for call in await person.pod.admin.calls(before)}
+    assert methods == {"CreateVolumeGroupSnapshot"}
+
+
+async def test_a_group_content_is_of_one_group_and_another_is_refused(person: Person) -> None:
+    """S22."""
+    await make_group(person)
+    content = await person.content_of(GROUP, "new-groupsnapshot-demo")
+    await person.give(
+        {
+            "apiVersion": "groupsnapshot.storage.k8s.io/v1",
+            "kind": GROUP,
+            "metadata": {"name": "thief"},
+            "spec": {"source": {"volumeGroupSnapshotContentName": content["metadata"]["name"]}},
+        }
+    )
+    await person.until_told("thief", content["metadata"]["name"])
+    assert not is_ready(await person.get(GROUP, "thief"))
+    found = await person.content_of(GROUP, "new-groupsnapshot-demo")
+    assert found["spec"]["volumeGroupSnapshotRef"] == content["spec"]["volumeGroupSnapshotRef"]
+
+
+async def test_a_group_without_a_class_gets_the_one_default_and_none_or_two_are_an_error(person: Person) -> None:
+    """S23, S46."""
+    await person.make_claim()
+    classless = ("  volumeGroupSnapshotClassName: csi-hostpath-groupsnapclass\n", "")
+    names = ("csi-hostpath-group-default", "another-default")
+    await person.apply("groupsnapshot-v1.yaml", classless)
+    assert "0 are marked as the default" in await person.until_failing(GROUP, "new-groupsnapshot-demo")
+    try:
+        await person.apply("groupsnapshotclass-default.yaml")
+        found = await person.until_ready(GROUP, "new-groupsnapshot-demo")
+        assert found["spec"]["volumeGroupSnapshotClassName"] == names[0]
+        await person.apply("groupsnapshotclass-default.yaml", names)
+        await person.apply("groupsnapshot-v1.yaml", classless, ("new-groupsnapshot-demo", "second"))
+        message = await person.until_failing(GROUP, "second")
+        assert "2 are marked as the default" in message
+        assert "another-default" in message
+    finally:
+        await person.delete_all("VolumeGroupSnapshotClass", names)
+
+
 async def test_a_group_has_one_source(person: Person) -> None:
     """S24, S45, S47."""
     text = "selector:\n      matchLabels:\n        app.kubernetes.io/name: postgresql"
@@ -421,12 +498,23 @@ async def test_a_group_has_one_source(person: Person) -> None:
 
 async def test_expressions_leave_claims_out_of_a_group(person: Person) -> None:
     """S25."""
-    await person.make_claim()
+    volume = await person.make_claim()
     await person.make_claim("cache", ("  labels:\n", "  labels:\n    tier: cache\n"))
     await person.make_claim("other", ("postgresql", "other"))
     await person.apply("groupsnapshot-by-expression.yaml")
     await person.until_ready(GROUP, "groupsnapshot-by-expression")
     assert (await person.members("groupsnapshot-by-expression")).keys() == {"hpvc"}
+    content = await person.content_of(GROUP, "groupsnapshot-by-expression")
+    assert content["spec"]["source"] == {"volumeHandles": [volume]}
+
+
+async def test_what_is_retained_of_a_group_stays_on_the_storage_with_its_contents(person: Person) -> None:
+    """S31."""
+    group, members = await person.retain_group()
+    kept = {"VolumeGroupSnapshotContent": 1, "VolumeSnapshotContent": len(members), GROUP: 0, SINGLE: 0}
+    assert {kind: len(await person.all(kind)) for kind in kept} == kept
+    held = await person.pod.storage.held()
+    assert set(held.groups[group].snapshot_ids) == set(members) <= held.snapshots.keys()
 
 
 async def test_a_group_that_exists_is_imported_with_its_members(person: Person) -> None:
@@ -502,21 +590,34 @@ async def test_a_volume_that_is_not_of_a_csi_driver_is_an_error_for_a_group(pers
     assert await person.all("VolumeGroupSnapshotContent") == []
 
 
-async def test_an_older_client_sees_the_pairs_of_its_version(person: Person) -> None:
+async def test_an_older_client_makes_a_group_and_sees_the_pairs_of_its_version(person: Person) -> None:
     """S44."""
-    await make_group(person)
+    for name in ("hpvc", "hpvc-2"):
+        await person.make_claim(name)
+    await person.apply("groupsnapshotclass-v1beta1.yaml")
+    await person.apply("groupsnapshot-v1beta1.yaml")
+    await person.until_ready(GROUP, "new-groupsnapshot-demo")
     content = await person.content_of(GROUP, "new-groupsnapshot-demo")
-    old = await person.api.get("VolumeGroupSnapshotContent.v1beta1", content["metadata"]["name"])
+    infos = content["status"]["volumeSnapshotInfoList"]
+    older, name = "VolumeGroupSnapshotContent.v1beta1", content["metadata"]["name"]
+    old = await person.api.get(older, name)
+    assert len(infos) == 2
     assert old["status"]["volumeSnapshotHandlePairList"] == [
-        {key: info[key] for key in ("volumeHandle", "snapshotHandle")}
-        for info in content["status"]["volumeSnapshotInfoList"]
+        {key: info[key] for key in ("volumeHandle", "snapshotHandle")} for info in infos
     ]
+    # What the older version cannot say is not lost when it is written.
+    await person.api.merge_patch(older, name, {"metadata": {"labels": {"a": "b"}}})
+    found = await person.content_of(GROUP, "new-groupsnapshot-demo")
+    assert found["metadata"]["labels"] == {"a": "b"}
+    assert found["status"] == content["status"]
 
 
 async def test_the_walk_through_of_the_documents_works(person: Person) -> None:
     """S36, S48: class, claims with a label, group, its members, and one of them restored."""
     await person.apply("storageclass.yaml")
-    await person.apply("kubernetes-docs/group-claims.yaml")
+    await person.apply("kubernetes-docs/group-claims.yaml", ("  labels:\n    group: myGroup\n", ""))
+    for claim in ("pvc-0", "pvc-1"):
+        await person.label(CLAIM, claim, "group", "myGroup")
     volumes = {claim: await person.volume_of(claim) for claim in ("pvc-0", "pvc-1")}
     await person.write(volumes["pvc-0"], b"as it was")
     await person.apply("kubernetes-docs/csi-groupsnapclass.yaml")
