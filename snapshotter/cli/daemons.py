@@ -1,4 +1,8 @@
-"""Runs a daemon: flags in, one clear line and an exit code out."""
+"""Runs a daemon: flags in, one clear line and an exit code out.
+
+A program is loaded when its flags are in order, so that `--help` and a mistake are answered at once; and each loads what
+it needs alone: the webhook neither gRPC nor the API server's client.
+"""
 
 import asyncio
 import os
@@ -18,30 +22,41 @@ log = structlog.get_logger(__name__)
 
 def csi_snapshotter(arguments: Sequence[str]) -> int:
     """Run the sidecar; gives its exit code."""
-    # Each program loads what it needs: the webhook needs neither gRPC nor the API server's client.
-    from snapshotter.sidecar import app  # noqa: PLC0415
-
     program = "csi-snapshotter"
     settings = parse(program, SidecarSettings, arguments, os.environ)
-    return _run(program, settings.mistakes(), lambda: app.run(settings))
+
+    def start() -> Coroutine[Any, Any, None]:
+        from snapshotter.sidecar import app  # noqa: PLC0415
+
+        return app.run(settings)
+
+    return _run(program, settings.mistakes(), start)
 
 
 def snapshot_controller(arguments: Sequence[str]) -> int:
     """Run the controller; gives its exit code."""
-    from snapshotter.controller import app  # noqa: PLC0415
-
     program = "snapshot-controller"
     settings = parse(program, ControllerSettings, arguments, os.environ)
-    return _run(program, settings.mistakes(), lambda: app.run(settings))
+
+    def start() -> Coroutine[Any, Any, None]:
+        from snapshotter.controller import app  # noqa: PLC0415
+
+        return app.run(settings)
+
+    return _run(program, settings.mistakes(), start)
 
 
 def snapshot_conversion_webhook(arguments: Sequence[str]) -> int:
     """Run the webhook; gives its exit code."""
-    from snapshotter.webhook import app  # noqa: PLC0415
-
     program = "snapshot-conversion-webhook"
     settings = parse(program, WebhookSettings, arguments, os.environ)
-    return _run(program, settings.mistakes(), lambda: app.run(settings))
+
+    def start() -> Coroutine[Any, Any, None]:
+        from snapshotter.webhook import app  # noqa: PLC0415
+
+        return app.run(settings)
+
+    return _run(program, settings.mistakes(), start)
 
 
 def _run(program: str, mistakes: Sequence[Mistake], start: Callable[[], Coroutine[Any, Any, None]]) -> int:
