@@ -1,7 +1,7 @@
 """Runs a daemon: flags in, one clear line and an exit code out.
 
-A program is loaded when its flags are in order, so that `--help` and a mistake are answered at once; and each loads what
-it needs alone: the webhook neither gRPC nor the API server's client.
+A program is loaded when its flags are in order, so that `--help` and a mistake are answered at once. Each loads what it
+needs alone: the webhook neither gRPC nor the API server's client.
 """
 
 import asyncio

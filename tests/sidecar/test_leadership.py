@@ -24,7 +24,7 @@ from tests.world import CONTENT_PATH, DRIVER, MERGE, World, each_kind
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 ELECTION = ElectionSettings(enabled=True, namespace="default")
-QUICK = replace(ELECTION, lease_duration=3.0, renew_deadline=2.0, retry_period=0.1)
+QUICK = replace(ELECTION, retry_period=0.1)
 
 
 def no_leader() -> None:
