@@ -1,119 +1,10 @@
-"""kill -9 before and after each write of a request's life: it is made once all the same, and goes without a trace.
+"""kill -9 before and after each write with which a request is made: it is made once all the same."""
 
-The program that is killed is the installed command, in a process of its own. One cluster sees all the kills of a
-test, one life after the other, so that what one of them left behind would be there at the next.
-"""
-
-import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
 
-import pytest
-
-from snapshotter.testing.faults import Moment
-from tests.controller.lives import (
-    CONTROLLER_GROUP,
-    CONTROLLER_SINGLE,
-    Life,
-    Step,
-    assert_that_nobody_was_alarmed,
-    assert_that_there_is_one_of_each,
-)
-from tests.controller.shop import GROUPS, SINGLES, Shop, Sort
-from tests.world import GROUP, make_world
-
-COMMANDS: Final = Path(sys.executable).parent
-MOMENTS: Final[tuple[Moment, Moment]] = ("before", "after")
-FLAGS: Final = ("--retry-interval-start=50ms", "--retry-interval-max=400ms")
-
-
-SIDECAR_GROUP: Final = Life(
-    "csi-snapshotter",
-    making=(
-        Step("PATCH .*/volumegroupsnapshotcontents/[^/]*$"),
-        Step("^CreateVolumeGroupSnapshot ", of_driver=True),
-        Step("PATCH .*/volumegroupsnapshotcontents/[^/]*/status$"),
-        Step("PATCH .*/volumegroupsnapshotcontents/[^/]*$", skip=1),
-    ),
-    # The first patch of the content is the controller's mark.
-    deleting=(
-        Step("^DeleteVolumeGroupSnapshot ", of_driver=True),
-        Step("PATCH .*/volumegroupsnapshotcontents/[^/]*/status$"),
-        Step("PATCH .*/volumegroupsnapshotcontents/[^/]*$", skip=1),
-    ),
-)
-LIVES: Final = {
-    "the controller, a single": (SINGLES, CONTROLLER_SINGLE),
-    "the controller, a group": (GROUPS, CONTROLLER_GROUP),
-    "the sidecar, a group": (GROUPS, SIDECAR_GROUP),
-}
-"""A sidecar that is killed while it is at a single content is in `test_kill`."""
-each_life = pytest.mark.parametrize(("sort", "life"), LIVES.values(), ids=LIVES.keys())
-LONG: Final = pytest.mark.timeout(600)
-
-
-class Victim:
-    """A program in a process of its own that is killed again and again; the other program lives in this process."""
-
-    def __init__(self, shop: Shop, program: str) -> None:
-        self._shop = shop
-        self._program = program
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        flags = list(FLAGS)
-        if self._program == "csi-snapshotter":
-            flags.append(f"--csi-address={self._shop.world.driver.socket}")
-        self._process = await asyncio.create_subprocess_exec(
-            COMMANDS / self._program,
-            f"--kubeconfig={self._shop.world.kubeconfig}",
-            *flags,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-
-    async def kill_at(self, step: Step, moment: Moment) -> None:
-        """Wait until the program is at this step, which is in force already, and kill it there."""
-        await step.faults(self._shop).wait_for_held()
-        await self.kill()
-        step.faults(self._shop).clear()
-
-    async def kill(self) -> None:
-        if self._process is not None:
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._process.wait()
-            self._process = None
-
-
-@asynccontextmanager
-async def stage(directory: Path, sort: Sort, program: str) -> AsyncIterator[tuple[Shop, Victim]]:
-    """Two claims, and both programs; the one that is to be killed is not yet started."""
-    async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(make_world(directory))
-        await world.make_class()
-        await world.of(GROUP).make_class()
-        shop = Shop(world, sort)
-        for claim, handle in (("data", "vol"), ("log", "vol2")):
-            await shop.make_volume(claim, handle)
-            await shop.make_claim(claim, {"app": "db"})
-        if program == "csi-snapshotter":
-            await stack.enter_async_context(shop.controller())
-        else:
-            await stack.enter_async_context(world.sidecar())
-        victim = Victim(shop, program)
-        stack.push_async_callback(victim.kill)
-        yield shop, victim
-
-
-async def until_made(shop: Shop) -> None:
-    await shop.world.until(lambda: shop.at_rest("one"), seconds=60)
-
-
-async def until_gone(shop: Shop) -> None:
-    await shop.world.until(shop.nothing_left, seconds=60)
+from tests.controller.lives import Life, assert_that_nobody_was_alarmed, assert_that_there_is_one_of_each
+from tests.controller.shop import Sort
+from tests.system.victims import LONG, MOMENTS, each_life, stage, until_gone, until_made
 
 
 @LONG
@@ -150,21 +41,4 @@ async def test_killed_at_any_step_of_making_and_deleted_meanwhile_it_leaves_noth
             await victim.start()
             await until_gone(shop)
             await shop.world.until(lambda: not shop.protected("data") and not shop.protected("log"))
-        assert_that_nobody_was_alarmed(shop)
-
-
-@LONG
-@each_life
-async def test_killed_at_any_step_of_deleting_it_leaves_nothing(tmp_path: Path, sort: Sort, life: Life) -> None:
-    async with stage(tmp_path, sort, life.program) as (shop, victim):
-        await victim.start()
-        for step in life.deleting:
-            for moment in MOMENTS:
-                await shop.make("one")
-                await until_made(shop)
-                step.faults(shop).set(step.fault(hold=moment))
-                await shop.delete("one")
-                await victim.kill_at(step, moment)
-                await victim.start()
-                await until_gone(shop)
         assert_that_nobody_was_alarmed(shop)
