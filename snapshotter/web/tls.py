@@ -133,6 +133,9 @@ class TlsServer:
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionResetError:
+            # Clients may go before they have their answer; nobody need be told.
+            log.debug("a client has gone before its answer", path=request.path)
         return response
 
     async def _answer(self, request: web.BaseRequest) -> Answer:

@@ -139,11 +139,14 @@ async def test_a_far_side_that_is_not_there_ends_the_connection(tmp_path: Path) 
         assert await exchange(tmp_path) == b""
 
 
-async def test_a_port_is_passed_on_as_well() -> None:
+async def test_a_port_is_passed_on_as_well_and_stays_the_same() -> None:
     echo = Echo()
     async with await asyncio.start_server(echo.connected, "127.0.0.1", 0) as server:
         target = server.sockets[0].getsockname()[1]
         async with StreamProxy.tcp(0, target) as proxy, asyncio.timeout(LONG):
+            async with proxy.away():
+                with pytest.raises(ConnectionRefusedError):
+                    await asyncio.open_connection("127.0.0.1", proxy.port)
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
             writer.write(WORD)
             assert await reader.readexactly(len(WORD)) == WORD

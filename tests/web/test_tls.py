@@ -242,6 +242,21 @@ async def test_an_answer_that_is_not_taken_ends_the_connection(tmp_path: Path) -
         writer.close()
 
 
+async def test_a_client_that_goes_before_its_answer_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with made(tmp_path) as served:
+        _, writer = await served.connect()
+        writer.write(b"GET /held HTTP/1.1\r\nHost: a\r\nAccept: much\r\n\r\n")
+        await in_hand(served)
+        writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+        served.hold.set()
+        await served.server.finish(20)
+    assert caplog.text == ""
+
+
 async def test_a_connection_without_a_request_is_closed_after_a_while(tmp_path: Path) -> None:
     async with made(tmp_path, bounds=Bounds(idle=0.1)) as served:
         assert await exchanged(await served.connect(), b"") == b""

@@ -29,6 +29,7 @@ class StreamProxy:
         self._listen = listen
         self._connect = connect
         self._server: asyncio.Server | None = None
+        self._port = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -48,7 +49,8 @@ class StreamProxy:
     async def tcp(cls, port: int, target: int, *, host: str = "127.0.0.1") -> AsyncIterator["StreamProxy"]:
         """Serve at a port of this host, 0 for a free one, before another port of it. Raises `OSError`."""
         proxy = cls(
-            lambda connected: asyncio.start_server(connected, host, port),
+            # Back at the same port after it has been away.
+            lambda connected: asyncio.start_server(connected, host, proxy._port or port),
             lambda: asyncio.open_connection(host, target),
         )
         async with proxy._serving():
@@ -64,14 +66,13 @@ class StreamProxy:
 
     @property
     def port(self) -> int:
-        """That of a proxy made with `tcp()`, while it serves."""
-        if self._server is None:
-            raise RuntimeError("the proxy does not serve")
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        """That of a proxy made with `tcp()`."""
+        return self._port
 
     async def _start(self) -> None:
         self._server = await self._listen(self._connected)
+        name = self._server.sockets[0].getsockname()
+        self._port = name[1] if isinstance(name, tuple) else 0
 
     async def _stop(self) -> None:
         if self._server is not None:
