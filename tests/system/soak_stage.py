@@ -116,8 +116,10 @@ class Stage:
             stream.script.chance = StreamChance(seed + 100 + number, share=0.02)
 
     def end_troubles(self) -> None:
-        for each in (*self.proxies, *self.streams.values()):
-            each.script.clear()
+        for proxy in self.proxies:
+            proxy.script.clear()
+        for stream in self.streams.values():
+            stream.script.clear()
 
     def happened(self) -> Counter[str]:
         """The troubles so far, by sort."""
