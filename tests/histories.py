@@ -12,7 +12,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -23,8 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from structlog.testing import capture_logs
 
+from snapshotter import names
 from snapshotter.daemon.running import CannotRun
 from snapshotter.runtime.workqueue import Backoff
+from snapshotter.testing.apiserver.server import definitions_in, shipped_crds
+from snapshotter.testing.apiserver.targets import Target, WriteOptions
 from tests.relay import Relay
 from tests.world import World, make_world
 
@@ -34,6 +37,16 @@ STEPS_WITHOUT_REST: Final = 8
 REST_SECONDS: Final = 60.0
 FIRST_RETRY: Final = 0.05
 LONGEST_RETRY: Final = 0.4
+MOST_TOLD: Final = 200
+"""So many lines of what happened are told with a failure."""
+
+SERVED: Final = (("v1beta2", "v1"), ("v1beta2",), ("v1",), ())
+"""The versions in which groups may be served; usually as in the first."""
+_GROUP_DEFINITIONS: Final = {
+    definition["metadata"]["name"]: definition["spec"]["versions"]
+    for definition in definitions_in(shipped_crds())
+    if definition["spec"]["group"] == names.GROUP_SNAPSHOT_GROUP
+}
 
 picks = st.integers(0, 11)
 moments = st.sampled_from([0.0, 0.0, 0.001, 0.005, 0.02, 0.06])
@@ -83,35 +96,34 @@ class Program:
         self._world = world
         self._started = started
         self._may_fail = may_fail
-        self._way: Way | None = None
+        self._stack = AsyncExitStack()
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        self._way = await self._make_way()
         self._end = asyncio.Event()
-        self.task = asyncio.create_task(self._run(self._end), name=self._name)
+        self.task = asyncio.create_task(self._run(self._way, self._end), name=self._name)
 
-    async def _run(self, end: asyncio.Event) -> None:
-        async with AsyncExitStack() as stack:
-            self._way = way = await self._make_way(stack)
-            while not end.is_set():
-                try:
-                    async with self._started(way) as program:
-                        self.at_work = program
-                        await program.work(end.wait)
-                except CannotRun as error:
-                    if not self._may_fail(error):
-                        raise
-                    # The kubelet tries again.
-                    await asyncio.sleep(FIRST_RETRY)
-                finally:
-                    self.at_work = None
+    async def _run(self, way: Way, end: asyncio.Event) -> None:
+        while not end.is_set():
+            try:
+                async with self._started(way) as program:
+                    self.at_work = program
+                    await program.work(end.wait)
+            except CannotRun as error:
+                if not self._may_fail(error):
+                    raise
+                # The kubelet tries again.
+                await asyncio.sleep(FIRST_RETRY)
+            finally:
+                self.at_work = None
 
-    async def _make_way(self, stack: AsyncExitStack) -> Way:
+    async def _make_way(self) -> Way:
         number = next(_numbers)
         kubeconfig = self._world.directory / f"kubeconfig-{number}"
         socket = self._world.directory / f"way-{number}.sock"
         host, _, port = self._world.server.url.removeprefix("http://").partition(":")
-        to_server, near_port = await stack.enter_async_context(Relay.to_host(host, int(port)))
-        to_driver = await stack.enter_async_context(Relay.to_socket(self._world.driver.socket, socket))
+        to_server, near_port = await self._stack.enter_async_context(Relay.to_host(host, int(port)))
+        to_driver = await self._stack.enter_async_context(Relay.to_socket(self._world.driver.socket, socket))
         kubeconfig.write_text(self._world.server.kubeconfig().replace(f"{host}:{port}", f"{host}:{near_port}"))
         return Way(kubeconfig, socket, (to_server, to_driver))
 
@@ -120,10 +132,11 @@ class Program:
         if gently and self.at_work is not None:
             self._end.set()
             await asyncio.wait([self.task], timeout=REST_SECONDS)
-        elif self._way is not None:
+        else:
             self._way.cut()
         self.task.cancel()
         await asyncio.wait([self.task], timeout=REST_SECONDS)
+        await self._stack.aclose()
         if not self.task.cancelled():
             self.task.result()
 
@@ -178,6 +191,10 @@ class History(RuleBasedStateMachine):
         """All is repaired and deleted, and nothing is left."""
         raise NotImplementedError
 
+    def changes(self) -> list[str]:
+        """What the programs have changed, each with its time, to be told with a failure."""
+        return []
+
     # The machinery.
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -193,7 +210,8 @@ class History(RuleBasedStateMachine):
         self.failures.append(error)
         if hasattr(self, "world"):
             calls = [f"{call.started_monotonic:.3f} {call.name} {call.code}" for call in self.world.driver.calls[-60:]]
-            error.add_note("\n".join(["the story:", *self.story[-80:], "the last calls:", *calls]))
+            told = sorted([*self.story, *self.changes()])[-MOST_TOLD:]
+            error.add_note("\n".join(["the story:", *told, "the last calls:", *calls]))
 
     def _require(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -234,7 +252,7 @@ class History(RuleBasedStateMachine):
             self.world = await self.stack.enter_async_context(make_world(directory, **options))
             await self.prepare()
             for program in self.programs:
-                program.start()
+                await program.start()
             self._tell(f"begun with {options}")
 
         self._run(begin())
@@ -259,8 +277,8 @@ class History(RuleBasedStateMachine):
             self.world.driver.faults.clear()
             self.world.server.faults.clear()
         for program in self.programs:
-            program.task.cancel()
-            await asyncio.wait([program.task])
+            with suppress(Exception):
+                await program.stop(gently=False)
         await self.stack.aclose()
 
     # What holds always, and what at rest.
@@ -316,6 +334,15 @@ class History(RuleBasedStateMachine):
     def _make_all_ready(self) -> None:
         for snapshot in list(self.world.driver.snapshots.values()):
             self.world.driver.make_ready(snapshot.id)
+
+    def _serve_groups(self, *versions: str) -> None:
+        """Let the API server serve the kinds of groups in these versions alone."""
+        server = self.world.server
+        kind = server._catalogue.of_plural("customresourcedefinitions")
+        for name, defined in _GROUP_DEFINITIONS.items():
+            served = [version | {"served": version["name"] in versions} for version in defined]
+            target = Target(kind, kind.storage, "", name)
+            server._registry.patch(target, "merge", {"spec": {"versions": served}}, WriteOptions())
 
     @rule(moment=moments)
     def all_snapshots_become_ready(self, moment: float) -> None:

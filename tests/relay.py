@@ -17,6 +17,7 @@ class Relay:
         self._port = port
         self._path = path
         self._server: asyncio.Server | None = None
+        self.is_cut = False
         self.transports: set[asyncio.Transport] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -53,21 +54,25 @@ class Relay:
         except OSError:
             abort(near.transport)
             return
-        if self._server is None or near.transport is None:
+        if self.is_cut or near.transport is None:
             abort(near.far.transport)
         else:
             near.transport.resume_reading()
 
     def cut(self) -> None:
         """Reset all connections, and let nobody in any more."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self.is_cut = True
         for transport in list(self.transports):
             abort(transport)
 
     async def close(self) -> None:
         self.cut()
+        if self._server is not None:
+            # A server that is closed while somebody comes in would lose his socket (as of Python 3.11).
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)
+            self._server.close()
         if self.tasks:
             await asyncio.wait(self.tasks)
 
@@ -112,6 +117,9 @@ class _Near(_End):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
+        if self._relay.is_cut:
+            abort(self.transport)
+            return
         self.transport.pause_reading()
         task = asyncio.create_task(self._relay.connect(self), name="relay")
         self._relay.tasks.add(task)

@@ -5,12 +5,14 @@ the product's decisions is used here, so that it is not judged by itself.
 """
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from snapshotter import names
+from snapshotter.testing.apiserver.requests import Record, place_of
 from snapshotter.testing.apiserver.store import Change, Resource
 from snapshotter.testing.driver import Call
 from tests.controller.shop import GROUPS, NAMESPACE, SINGLES, Sort
@@ -32,7 +34,8 @@ class Request:
     sort: Sort
     name: str
     uid: str
-    group: str | None
+    source: Object
+    group: str | None = None
     """The uid of the group that it is a member of."""
     told: str | None = None
     """The creation time that its users were told of."""
@@ -40,7 +43,14 @@ class Request:
     """Whether its users may be warned: it met a fault, or a mistake was made with it."""
     spoiled: bool = False
     """Whether its content, or a member's, was deleted or taken away by hand."""
+    error: str | None = None
+    """What its status tells of."""
+    deleting: bool = False
     gone: bool = False
+
+
+Concerns = Callable[[Request], bool]
+"""Whom some trouble concerns."""
 
 
 @dataclass
@@ -51,6 +61,9 @@ class Life:
     name: str
     uid: str
     ref_uid: str = ""
+    to_cut: frozenset[str] = frozenset()
+    """The handles of the volumes that it is made from."""
+    imported: str | None = None
     policies: set[str] = field(default_factory=set)
     """All that it ever had."""
     handles: set[str] = field(default_factory=set)
@@ -75,12 +88,22 @@ class Annals:
         self.requests: dict[str, Request] = {}
         self.contents: dict[str, Life] = {}
         self.broken: list[str] = []
-        self.warned: dict[str, list[str]] = {}
-        """What users were warned of, by the object's uid."""
+        self.blocked: set[str] = set()
+        """The uids of objects whose users were told what a deletion waits for."""
+        self.changes: list[str] = []
+        """What became of the objects, each with its time, for people."""
         self._world = world
-        self._troubled = False
+        self._troubles: list[Concerns] = []
+        self._alarms: list[tuple[str, str]] = []
+        """What users were alarmed with, and the uid of what it was about; not judged yet."""
         self._by_user = False
         self._seen = 0
+        self._open: list[Call] = []
+        self._groups_of: dict[str, str] = {}
+        """The handles of groups in the driver, by their members' handles."""
+        self.groups_come_and_go = False
+        """Whether groups were not served at some time since the last rest."""
+        self._answered = 0
         self._requests = {(sort.kind.api.split("/")[2], sort.plural): sort for sort in SORTS}
         self._contents = {(sort.kind.api.split("/")[2], sort.kind.plural): sort for sort in SORTS}
         world.server._store.listen(self._changed)
@@ -94,29 +117,50 @@ class Annals:
         finally:
             self._by_user = False
 
-    def trouble(self) -> None:
-        """Until the next rest users may be warned of whatever there is."""
-        self._troubled = True
-        for request in self.requests.values():
-            request.troubled = request.troubled or not request.gone
+    def trouble(self, concerns: Concerns = lambda _: True) -> None:
+        """Until the next rest users of the requests that it concerns may be warned."""
+        self._troubles.append(concerns)
+        for request in list(self.requests.values()):
+            if not request.gone and concerns(request):
+                self.trouble_with(request.uid)
 
     def trouble_with(self, uid: str) -> None:
-        if uid in self.requests:
-            self.requests[uid].troubled = True
+        """Users of a request, or of others in its group, may be warned."""
+        for each in self._family(uid):
+            each.troubled = True
 
-    def spoil(self, uid: str) -> None:
-        """A request's content is deleted or taken away; a group lives by its members, and they by it."""
+    def _family(self, uid: str) -> Iterator[Request]:
+        """A request, and all that are in one group with it."""
         request = self.requests.get(uid)
-        if request is None:
-            return
-        group = request.group or uid
-        for each in self.requests.values():
-            if each is request or group in (each.uid, each.group):
-                each.spoiled = each.troubled = True
+        if request is not None:
+            group = request.group or uid
+            yield from (each for each in self.requests.values() if group in (each.uid, each.group))
+
+    def spoil(self, content: Object) -> None:
+        """A content is deleted or taken away; a group lives by its members, and they by it."""
+        for request in list(self.requests.values()):
+            imported = request.source.get(
+                "volumeSnapshotContentName", request.source.get("volumeGroupSnapshotContentName")
+            )
+            kind = request.sort.kind
+            if kind.content == content["kind"] and (
+                imported == content["metadata"]["name"] or content["spec"][kind.ref].get("uid") == request.uid
+            ):
+                self.spoil_with(request.uid)
+
+    def spoil_with(self, uid: str) -> None:
+        for each in self._family(uid):
+            each.spoiled = each.troubled = True
 
     def rest(self) -> None:
         """Everything is at rest, and the trouble over."""
-        self._troubled = False
+        self._troubles.clear()
+        self.groups_come_and_go = False
+        for sort in SORTS:
+            for raw in self._world.server.list(sort.plural):
+                request = self.requests[raw["metadata"]["uid"]]
+                if is_ready(raw) and not is_deleting(raw) and not request.spoiled:
+                    request.troubled = False
 
     # Writes.
 
@@ -124,16 +168,21 @@ class Annals:
         new = change.new.fresh()
         old = None if change.old is None else change.old.fresh()
         if resource == ("", "events"):
-            if change.type != "DELETED" and new["type"] == "Warning":
-                self._judge_warning(new)
+            if change.type != "DELETED":
+                self._told(new)
             return
         by_program = not self._by_user and not _in_housekeeping()
+        self.changes.append(
+            f"{time.monotonic():.3f}   {'program' if by_program else 'others'}: {line_of(change.type, new)}"
+        )
         if (sort := self._requests.get(resource)) is not None:
             self._request_changed(sort, new, gone=change.type == "DELETED")
         elif (sort := self._contents.get(resource)) is not None:
             self._content_changed(sort, new, made=old is None and by_program, gone=change.type == "DELETED")
         elif resource != ("", "persistentvolumeclaims"):
             return
+        elif by_program and old is not None and is_protected(old) and not is_protected(new):
+            self._judge_letting_go(new["metadata"]["name"])
         if old is not None and change.type != "DELETED" and by_program:
             lost = foreign(old) - foreign(new)
             if lost:
@@ -143,15 +192,20 @@ class Annals:
         metadata = raw["metadata"]
         uid = metadata["uid"]
         if uid not in self.requests:
-            owners = [owner["uid"] for owner in metadata.get("ownerReferences", [])]
-            group = owners[0] if owners else None
-            parent = self.requests.get(group or "")
-            request = Request(sort, metadata["name"], uid, group)
-            request.troubled = self._troubled or (parent is not None and parent.troubled)
-            request.spoiled = parent is not None and parent.spoiled
-            self.requests[uid] = request
+            request = self.requests[uid] = Request(sort, metadata["name"], uid, raw["spec"]["source"])
+            request.troubled = any(concerns(request) for concerns in self._troubles)
         request = self.requests[uid]
         request.gone = gone
+        request.deleting = "deletionTimestamp" in metadata
+        if request.group is None and owners_of(raw):
+            request.group = owners_of(raw)[0]
+            family = list(self._family(uid))
+            request.troubled = request.troubled or any(each.troubled for each in family)
+            request.spoiled = request.spoiled or any(each.spoiled for each in family)
+        error = raw.get("status", {}).get("error", {}).get("message")
+        if error is not None and error != request.error:
+            self._alarms.append((uid, f"status: {error}"))
+        request.error = error
         told = raw.get("status", {}).get("creationTime")
         if request.told is not None and told != request.told:
             self.broken.append(f"{sort.id} {request.name}: was told {request.told} and then {told}")
@@ -161,6 +215,9 @@ class Annals:
         metadata, spec = raw["metadata"], raw["spec"]
         life = self.contents.setdefault(metadata["uid"], Life(sort, metadata["name"], metadata["uid"]))
         life.ref_uid = spec[sort.kind.ref].get("uid", "")
+        source = spec["source"]
+        life.to_cut = frozenset(each for each in source.get("volumeHandles") or [source.get("volumeHandle")] if each)
+        life.imported = imported_handle(sort, raw)
         if made:
             self._judge_new(life, raw)
         life.gone = gone
@@ -191,19 +248,76 @@ class Annals:
             if claim is None or names.CLAIM_FINALIZER not in claim["metadata"].get("finalizers", []):
                 self.broken.append(f"{life}: was made while the claim of {handle} was not protected")
 
-    def _judge_warning(self, event: Object) -> None:
+    def _judge_letting_go(self, claim: str) -> None:
+        """A claim stays protected while it is being cut, for a group as long as there are groups."""
+        for life in self.contents.values():
+            if life.sort is GROUPS and self.groups_come_and_go:
+                continue
+            request = self.requests.get(life.ref_uid)
+            if VOLUME + claim not in life.to_cut or life.handles or life.gone or life.deleting:
+                continue
+            if request is not None and not (request.gone or request.deleting or request.spoiled):
+                self.broken.append(f"the claim {claim} is let go while {life} is being cut from it")
+
+    # Events.
+
+    def _told(self, event: Object) -> None:
         uid = event["involvedObject"]["uid"]
-        text = f"{event['reason']}: {event['message']}"
-        self.warned.setdefault(uid, []).append(text)
+        if event["reason"] == names.DELETE_PENDING:
+            self.blocked.add(uid)
+        if event["type"] == "Warning":
+            self._alarms.append((uid, f"{event['reason']}: {event['message']}"))
+
+    def _judge_alarm(self, uid: str, text: str) -> None:
         life = self.contents.get(uid)
         request = self.requests.get(uid if life is None else life.ref_uid)
-        if request is not None and not request.troubled and OUT_OF_TIME not in text:
-            self.broken.append(f"{request.sort.id} {request.name}: met no trouble, and users were warned: {text}")
+        if request is None or request.troubled or OUT_OF_TIME in text:
+            return
+        # Whoever imports a member of a group that goes is told so.
+        if life is not None and self._is_of_lost_group(life):
+            return
+        # While its group goes a member may be found missing before it goes itself.
+        if "does not find" in text and any(each.sort is GROUPS and each.deleting for each in self._family(request.uid)):
+            return
+        self.broken.append(f"{request.sort.id} {request.name}: met no trouble, and users were alarmed: {text}")
 
     # Calls.
 
     def look(self) -> None:
-        """Judge the calls that the driver has seen since the last look."""
+        """Judge what the programs have asked and told since the last look."""
+        for group in self._world.driver.groups.values():
+            self._groups_of |= dict.fromkeys(group.snapshot_ids, group.id)
+        self._look_at_calls()
+        records = self._world.server.requests
+        for record in records[self._answered :]:
+            if record.scripted:
+                self._note_fault(record)
+        self._answered = len(records)
+        alarms, self._alarms = self._alarms, []
+        for uid, text in alarms:
+            self._judge_alarm(uid, text)
+
+    def _note_fault(self, record: Record) -> None:
+        """Those whom a request was about that met a fault may hear of it."""
+        place = place_of(record.path)
+        if place is None or record.verb in ("LIST", "WATCH"):
+            return
+        resource = (place.group, place.plural)
+        metadata = {} if record.body is None or record.verb == "PATCH" else record.body.get("metadata", {})
+        name = place.name or metadata.get("name", "")
+        if (sort := self._requests.get(resource)) is not None:
+            about = [each.uid for each in self.requests.values() if each.sort is sort and each.name == name]
+            about += owners_of({"metadata": metadata})
+        elif (sort := self._contents.get(resource)) is not None:
+            about = [life.ref_uid for life in self.contents.values() if life.sort is sort and life.name == name]
+            if record.verb == "POST":
+                about.append(record.body["spec"][sort.kind.ref]["uid"])
+        else:
+            about = [each.uid for each in self.requests.values() if is_of_claim(each, name)]
+        for uid in about:
+            self.trouble_with(uid)
+
+    def _look_at_calls(self) -> None:
         calls = self._world.driver.calls
         for call in calls[self._seen :]:
             for sort in SORTS:
@@ -211,7 +325,19 @@ class Annals:
                     self._judge_create(sort, call)
                 elif call.method == sort.kind.delete:
                     self._judge_delete(sort, call)
+        self._open += calls[self._seen :]
         self._seen = len(calls)
+        for call in self._open:
+            if call.code not in (None, "OK"):
+                self._note_failure(call)
+        self._open = [call for call in self._open if call.code is None]
+
+    def _note_failure(self, call: Call) -> None:
+        """Those for whom a call was made that failed may hear of it."""
+        name, handle = call.request.get("name"), call.request.get("snapshot_id", call.request.get("group_snapshot_id"))
+        for life in list(self.contents.values()):
+            if (life.ref_uid and name == cut_name(life.sort, life.ref_uid)) or handle in (life.imported, *life.handles):
+                self.trouble_with(life.ref_uid)
 
     def _judge_create(self, sort: Sort, call: Call) -> None:
         name = call.request["name"]
@@ -226,6 +352,8 @@ class Annals:
         lives = [life for life in self.contents.values() if life.sort is sort and handle in life.handles]
         if not any(life.deleting and life.marked and "Delete" in life.policies for life in lives):
             self.broken.append(f"{call.method} of {handle}, which was to be kept: {lives}")
+        if handle in self._groups_of:
+            self.broken.append(f"{call.method} of {handle}, a member of {self._groups_of[handle]}")
 
     # Rest.
 
@@ -243,7 +371,7 @@ class Annals:
                     yield f"{sort.id} {request.name}: {found}; {raw.get('status')}"
 
     def _tells(self, request: Request, raw: Object) -> bool:
-        return "error" in raw.get("status", {}) or request.uid in self.warned
+        return "error" in raw.get("status", {}) or (is_deleting(raw) and request.uid in self.blocked)
 
     def _deletion(self, request: Request, raw: Object) -> str | None:
         """Why a request that is to go has neither gone nor says what it waits for."""
@@ -288,6 +416,9 @@ class Annals:
         if content is None or content["spec"][sort.kind.ref].get("uid") != request.uid:
             return "is ready without a content of its own"
         handle = content.get("status", {}).get(sort.kind.handle)
+        life = self.contents[content["metadata"]["uid"]]
+        if life.imported is not None and self._is_of_lost_group(life):
+            return None
         if handle not in (self._world.driver.snapshots if sort is SINGLES else self._world.driver.groups):
             return f"is ready, and the driver has no {handle}"
         if sort is GROUPS and imported_handle(sort, content) is None:
@@ -296,6 +427,25 @@ class Annals:
             wanted = [each.removeprefix(VOLUME) for each in content["spec"]["source"]["volumeHandles"]]
             if sorted(told) != sorted(wanted):
                 return f"is ready with the members {told} and not {wanted}"
+        if sort is SINGLES and (group := self._group_with(content)) not in (None, *owners_of(raw)):
+            return f"is ready, and does not name its group {group} as its owner"
+        return None
+
+    def _is_of_lost_group(self, life: Life) -> bool:
+        """Whether it stands for a member of a group that the driver does not have any more."""
+        group = self._groups_of.get(life.imported or "")
+        return group is not None and group not in self._world.driver.groups
+
+    def _group_with(self, member_content: Object) -> str | None:
+        """The uid of the request for the group whose member a content is, if that is to stay."""
+        handle = member_content.get("status", {}).get("volumeGroupSnapshotHandle")
+        for content in self._world.server.list(GROUPS.kind.plural) if handle else ():
+            uid: str = content["spec"][GROUPS.kind.ref].get("uid", "")
+            request = self.requests.get(uid)
+            if content.get("status", {}).get(GROUPS.kind.handle) != handle or request is None:
+                continue
+            if not (request.gone or request.deleting or request.spoiled):
+                return uid
         return None
 
     def _excuse(self, sort: Sort, raw: Object) -> str | None:
@@ -402,6 +552,25 @@ def imported_handle(sort: Sort, content: Object) -> str | None:
 
 def owners_of(raw: Object) -> list[str]:
     return [owner["uid"] for owner in raw["metadata"].get("ownerReferences", [])]
+
+
+def line_of(change: str, raw: Object) -> str:
+    """An object after a change, on one line."""
+    metadata, status = raw["metadata"], dict(raw.get("status", {}))
+    status.pop("volumeSnapshotInfoList", None)
+    marks = [key.rpartition("/")[2] for key in metadata.get("annotations", {}) if not key.startswith(FOREIGN)]
+    finalizers = [each.rpartition("/")[2] for each in metadata.get("finalizers", [])]
+    going = "deleting" if is_deleting(raw) else ""
+    return f"{change} {raw['kind']} {metadata['name']} {going} {marks} {finalizers} {status}"
+
+
+def is_of_claim(request: Request, claim: str) -> bool:
+    """Whether a request is, or may be, for this claim."""
+    return request.source.get("persistentVolumeClaimName") == claim or "selector" in request.source
+
+
+def is_protected(claim: Object) -> bool:
+    return names.CLAIM_FINALIZER in claim["metadata"].get("finalizers", [])
 
 
 def is_deleting(raw: Object) -> bool:

@@ -26,9 +26,20 @@ from snapshotter.sidecar import app as sidecar_app
 from snapshotter.testing.apiserver import ApiError
 from snapshotter.testing.apiserver.targets import DeleteOptions, Target, WriteOptions
 from snapshotter.testing.faults import Fault
-from tests.controller.annals import FOREIGN, SORTS, VOLUME, Annals, is_deleting, is_ready, owners_of
+from tests.controller.annals import FOREIGN, SORTS, VOLUME, Annals, is_deleting, is_of_claim, is_ready, owners_of
 from tests.controller.shop import GROUPS, NAMESPACE, SINGLES, Sort
-from tests.histories import EXAMPLES, FIRST_RETRY, LONGEST_RETRY, History, Program, Way, make_histories, moments, picks
+from tests.histories import (
+    EXAMPLES,
+    FIRST_RETRY,
+    LONGEST_RETRY,
+    SERVED,
+    History,
+    Program,
+    Way,
+    make_histories,
+    moments,
+    picks,
+)
 from tests.world import DRIVER, Object, World
 
 USUAL_EXAMPLES = 16
@@ -149,10 +160,9 @@ class Users:
         metadata = {"name": name, "annotations": {f"{FOREIGN}note": "keep me"}}
         return self.create(sort.plural, {"metadata": metadata, "spec": spec}, NAMESPACE)
 
-    def make_import(self, sort: Sort, request: str, *, there: bool, policy: str) -> str:
-        """A content that an administrator has made for a request to come."""
+    def make_import(self, sort: Sort, request: str, handle: str, members: list[str], policy: str) -> str:
+        """A content that an administrator has made for a request to come; its name."""
         name = f"import-{next(self._numbers)}"
-        handle, members = self._store_by_hand(sort, name) if there else (f"gone-{name}", ["gone"])
         source: Object = {"snapshotHandle": handle}
         if sort is GROUPS:
             source = {"groupSnapshotHandles": {sort.kind.handle: handle, "volumeSnapshotHandles": members}}
@@ -161,8 +171,9 @@ class Users:
         self.create(sort.kind.plural, {"metadata": {"name": name}, "spec": spec})
         return name
 
-    def _store_by_hand(self, sort: Sort, name: str) -> tuple[str, list[str]]:
-        store, at = self._world.driver._store, 1_700_000_000_000_000_000
+    def store_by_hand(self, sort: Sort) -> tuple[str, list[str]]:
+        """Cut something past the programs: its handle, and those of its members."""
+        name, store, at = next(self._numbers), self._world.driver._store, 1_700_000_000_000_000_000
         volumes = store.volumes.by_id
         if sort is SINGLES:
             made = store.create_snapshot(f"by-hand-{name}", volumes["vol"], created_at_ns=at, ready_at_ns=at)
@@ -175,6 +186,11 @@ class Users:
 
 class Histories(History):
     """One history."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.restored: set[str] = set()
+        """The VolumeSnapshots that were being restored at some time since the last rest."""
 
     # The beginning and the end.
 
@@ -254,8 +270,16 @@ class Histories(History):
         self.annals.look()
         return self.annals.broken
 
+    async def repair(self) -> None:
+        self._serve_groups(*SERVED[0])
+
+    def changes(self) -> list[str]:
+        return self.annals.changes
+
     def rested(self) -> None:
         self.annals.rest()
+        claims = self.world.server.list("persistentvolumeclaims")
+        self.restored = {claim["spec"]["dataSource"]["name"] for claim in claims if "dataSource" in claim["spec"]}
 
     def restless(self) -> Iterator[str]:
         sidecar, controller = (program.at_work for program in self.programs)
@@ -309,13 +333,19 @@ class Histories(History):
 
     def _delete(self, sort: Sort, name: str) -> None:
         raw = self.world.server.get(sort.plural, name, NAMESPACE)
-        if raw is not None and (owners_of(raw) or self._is_restored()):
+        if raw is None:
+            return
+        uid = raw["metadata"]["uid"]
+        if owners_of(raw) or self._is_restored(uid):
             # It waits for others, of which its user is told.
-            self.annals.trouble_with(raw["metadata"]["uid"])
+            self.annals.trouble_with(uid)
+        if owners_of(raw) and self.annals.groups_come_and_go:
+            # Nobody knows that it has a group.
+            self.annals.spoil_with(uid)
         self.users.delete(sort.plural, name, NAMESPACE)
 
-    def _is_restored(self) -> bool:
-        return any("dataSource" in claim["spec"] for claim in self.world.server.list("persistentvolumeclaims"))
+    def _is_restored(self, uid: str) -> bool:
+        return any(each.name in self.restored for each in self.annals._family(uid))
 
     @rule(number=numbers, claim=claims, class_name=classes, moment=moments)
     def a_snapshot_is_asked_for(self, number: int, claim: str, class_name: str | None, moment: float) -> None:
@@ -334,18 +364,34 @@ class Histories(History):
             moment,
         )
 
-    @rule(sort=sorts, there=st.sampled_from([True, True, False]), policy=policies, moment=moments)
-    def something_is_imported(self, sort: Sort, there: bool, policy: str, moment: float) -> None:
-        def act() -> None:
-            name = f"imported-{sort.id}"
-            if self.world.server.get(sort.plural, name, NAMESPACE) is not None:
-                self._delete(sort, name)
-                return
-            content = self.users.make_import(sort, name, there=there, policy=policy)
-            key = "volumeSnapshotContentName" if sort is SINGLES else "volumeGroupSnapshotContentName"
-            self._make(sort, name, {key: content}, None)
+    @rule(
+        sort=sorts,
+        there=st.sampled_from([True, True, False]),
+        policy=policies,
+        of_members=st.sampled_from([None, "Delete", "Retain"]),
+        moment=moments,
+    )
+    def something_is_imported(
+        self, sort: Sort, there: bool, policy: str, of_members: str | None, moment: float
+    ) -> None:
+        """`of_members`: the policy of the members' contents, if they are imported as well."""
 
-        self._step(f"import a {sort.id} {there=} {policy}", act, moment)
+        def act() -> None:
+            handle, members = self.users.store_by_hand(sort) if there else ("gone", ["gone"])
+            self._import(sort, f"imported-{sort.id}", handle, members, policy)
+            for number, member in enumerate(members if of_members is not None else ()):
+                self._import(SINGLES, f"imported-member-{number}", member, [], of_members or "")
+
+        self._step(f"import a {sort.id} {there=} {policy} {of_members=}", act, moment)
+
+    def _import(self, sort: Sort, name: str, handle: str, members: list[str], policy: str) -> None:
+        """Import something; where there is a request of the name, that one is deleted instead."""
+        if self.world.server.get(sort.plural, name, NAMESPACE) is not None:
+            self._delete(sort, name)
+            return
+        content = self.users.make_import(sort, name, handle, members, policy)
+        key = "volumeSnapshotContentName" if sort is SINGLES else "volumeGroupSnapshotContentName"
+        self._make(sort, name, {key: content}, None)
 
     @rule(sort=sorts, pick=picks, moment=moments)
     def a_request_is_deleted(self, sort: Sort, pick: int, moment: float) -> None:
@@ -375,7 +421,7 @@ class Histories(History):
     @rule(claim=claims, moment=moments)
     def a_claim_is_deleted_or_made_anew(self, claim: str, moment: float) -> None:
         def act() -> None:
-            self.annals.trouble()
+            self.annals.trouble(lambda request: is_of_claim(request, claim))
             if self.world.server.get("persistentvolumeclaims", claim, NAMESPACE) is None:
                 self.users.make_claim(claim, CLAIMS[claim])
             else:
@@ -386,7 +432,7 @@ class Histories(History):
     @rule(claim=claims, label=labels, moment=moments)
     def a_claim_gets_another_label(self, claim: str, label: str, moment: float) -> None:
         def act() -> None:
-            self.annals.trouble()
+            self.annals.trouble(lambda request: is_of_claim(request, claim))
             raw = self.world.server.get("persistentvolumeclaims", claim, NAMESPACE)
             if raw is None:
                 self.users.make_claim(claim, label)
@@ -399,8 +445,8 @@ class Histories(History):
     def a_restore_begins(self, pick: int, moment: float) -> None:
         def act(raw: Object) -> None:
             if is_ready(raw):
-                for uid in (raw["metadata"]["uid"], *owners_of(raw)):
-                    self.annals.trouble_with(uid)
+                self.annals.trouble_with(raw["metadata"]["uid"])
+                self.restored.add(raw["metadata"]["name"])
                 self.users.begin_restore(raw["metadata"]["name"])
 
         self._step("restore", lambda: self._with_one("volumesnapshots", pick, act), moment)
@@ -428,7 +474,7 @@ class Histories(History):
     @rule(sort=sorts, pick=picks, by_force=st.sampled_from([False, False, True]), moment=moments)
     def a_content_is_deleted_by_hand(self, sort: Sort, pick: int, by_force: bool, moment: float) -> None:
         def act(raw: Object) -> None:
-            self.annals.spoil(raw["spec"][sort.kind.ref].get("uid", ""))
+            self.annals.spoil(raw)
             self.users.delete(sort.kind.plural, raw["metadata"]["name"])
             if by_force:
                 self.annals.contents[raw["metadata"]["uid"]].lost = True
@@ -443,7 +489,7 @@ class Histories(History):
     @rule(sort=sorts, name=st.sampled_from(sorted(CLASSES)), moment=moments)
     def a_class_is_deleted_or_made_anew(self, sort: Sort, name: str, moment: float) -> None:
         def act() -> None:
-            self.annals.trouble()
+            self.annals.trouble(lambda request: request.sort is sort)
             if self.world.server.get(classes_of(sort), name) is None:
                 self.users.make_class(sort, name, default=name == "class")
             else:
@@ -454,7 +500,7 @@ class Histories(History):
     @rule(sort=sorts, name=st.sampled_from(sorted(CLASSES)), default=st.booleans(), moment=moments)
     def a_class_is_the_default_or_not(self, sort: Sort, name: str, default: bool, moment: float) -> None:
         def act() -> None:
-            self.annals.trouble()
+            self.annals.trouble(lambda request: request.sort is sort)
             self._restore_class(sort, name)
             raw = self.world.server.get(classes_of(sort), name)
             assert raw is not None
@@ -479,7 +525,6 @@ class Histories(History):
         match = getattr(sort.kind, method) if (sort, method) != (SINGLES, "look_up") else "(Get|List)Snapshots?"
 
         def act() -> None:
-            self.annals.trouble()
             self.world.driver.faults.set(Fault(match=f"^{match} ", **fault))
 
         self._step(f"{match}: {fault}", act, moment)
@@ -493,7 +538,6 @@ class Histories(History):
     )
     def the_api_server_fails(self, match: str, fault: Mapping[str, Any], skip: int, times: int, moment: float) -> None:
         def act() -> None:
-            self.annals.trouble()
             self.world.server.faults.set(Fault(match=match, skip=skip, times=times, **fault))
 
         self._step(f"{match}: {fault} {skip=} {times=}", act, moment)
@@ -505,7 +549,6 @@ class Histories(History):
         """The answers to the content's creation are lost, and the watches are silent."""
 
         async def act() -> None:
-            self.annals.trouble()
             server = self.world.server
             server.faults.set(Fault(match=f"^POST .*/{sort.kind.plural}$", times=12, cut="after"))
             source = {"persistentVolumeClaimName": "c0"} if sort is SINGLES else {"selector": {"matchLabels": DB}}
@@ -525,7 +568,6 @@ class Histories(History):
     @rule(what=st.sampled_from(WATCHED), gone=st.booleans(), forgets=st.booleans(), moment=moments)
     def watches_break(self, what: str, gone: bool, forgets: bool, moment: float) -> None:
         def act() -> None:
-            self.annals.trouble()
             server = self.world.server
             if gone:
                 server.faults.set(Fault(match=f"^WATCH .*{what}", times=2, error=410))
@@ -535,13 +577,22 @@ class Histories(History):
 
         self._step(f"watches of {what} break {gone=} {forgets=}", act, moment)
 
+    @rule(versions=st.sampled_from(SERVED), moment=moments)
+    def groups_are_served_or_not(self, versions: tuple[str, ...], moment: float) -> None:
+        def act() -> None:
+            self.annals.trouble(lambda request: request.sort is GROUPS)
+            self.annals.groups_come_and_go = True
+            self._serve_groups(*versions)
+
+        self._step(f"groups are served in {versions}", act, moment)
+
     @rule(sidecar=st.booleans(), gently=st.booleans(), down=moments, moment=moments)
     def a_program_restarts(self, sidecar: bool, gently: bool, down: float, moment: float) -> None:
         async def act() -> None:
             program = self.sidecar if sidecar else self.controller
             await program.stop(gently=gently)
             await asyncio.sleep(down)
-            program.start()
+            await program.start()
 
         self._step(f"restart {sidecar=} {gently=}", act, moment)
 

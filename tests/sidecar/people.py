@@ -8,20 +8,14 @@ from collections.abc import Mapping
 
 from snapshotter import names
 from snapshotter.testing.apiserver import ApiError, ApiServer
-from snapshotter.testing.apiserver.server import definitions_in, shipped_crds
 from snapshotter.testing.apiserver.status import Json
 from snapshotter.testing.apiserver.targets import DeleteOptions, Target, WriteOptions
 from snapshotter.testing.driver import Driver
 from tests.sidecar.chronicle import Chronicle
 from tests.sidecar.lives import Life
-from tests.world import DRIVER, GROUP_API, SINGLE, Kind
+from tests.world import DRIVER, SINGLE, Kind
 
 OTHER_DRIVER = "other.csi.example.com"
-GROUP_DEFINITIONS = {
-    definition["metadata"]["name"]: definition["spec"]["versions"]
-    for definition in definitions_in(shipped_crds())
-    if definition["spec"]["group"] in GROUP_API.split("/")
-}
 LIST_SECRET = {names.LIST_SECRET_NAME: "credentials", names.LIST_SECRET_NAMESPACE: "default"}
 
 _numbers = itertools.count(1)
@@ -139,7 +133,7 @@ class People:
             if member.volume_id in life.last.volumes and group is not None:
                 self.edit_status(life, {"snapshotHandle": member.id, "volumeGroupSnapshotHandle": group.id})
 
-    # The storage, and the API itself.
+    # The storage.
 
     def store_by_hand(self, kind: Kind) -> tuple[str, tuple[str, ...]]:
         """Something on the storage that nobody has asked the sidecar for: its handle, and those of its members."""
@@ -150,12 +144,6 @@ class People:
         members = [(store.volumes.by_id[volume], now_ns) for volume in ("vol", "vol2")]
         group = store.create_group(name, members, created_at_ns=now_ns)
         return group.id, tuple(group.snapshot_ids)
-
-    def serve_groups(self, *versions: str) -> None:
-        """Let the API server serve the kinds of groups in these versions alone."""
-        for name, defined in GROUP_DEFINITIONS.items():
-            served = [version | {"served": version["name"] in versions} for version in defined]
-            self.merge("customresourcedefinitions", name, {"spec": {"versions": served}})
 
 
 def source_of(kind: Kind, volume: str) -> Json:

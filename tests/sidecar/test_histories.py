@@ -27,7 +27,18 @@ from snapshotter.sidecar import app
 from snapshotter.sidecar.part import Part
 from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.faults import Fault
-from tests.histories import EXAMPLES, FIRST_RETRY, LONGEST_RETRY, History, Program, Way, make_histories, moments, picks
+from tests.histories import (
+    EXAMPLES,
+    FIRST_RETRY,
+    LONGEST_RETRY,
+    SERVED,
+    History,
+    Program,
+    Way,
+    make_histories,
+    moments,
+    picks,
+)
 from tests.sidecar.chronicle import OUT_OF_TIME, ROGUE_ERROR, Chronicle, Nonsense, unrest
 from tests.sidecar.lives import Content, Life
 from tests.sidecar.people import LIST_SECRET, OTHER_DRIVER, People, import_of, secret_annotations, source_of
@@ -92,7 +103,6 @@ WATCH_FAULTS: Final[tuple[Mapping[str, Any], ...]] = (
     {"error": 410, "error_when": "after"},
     {"error": 401},
 )
-SERVED: Final = (("v1beta2", "v1"), ("v1beta2",), ("v1",), ())
 
 kinds = st.sampled_from(KINDS)
 
@@ -193,7 +203,7 @@ class Histories(History):
         for nonsense in self.chronicle.nonsense:
             nonsense.until.append(time.monotonic())
         self.chronicle.disturb()
-        self.people.serve_groups("v1beta2", "v1")
+        self._serve_groups(*SERVED[0])
         await self._driver_serves()
 
     def rested(self) -> None:
@@ -666,7 +676,7 @@ class Histories(History):
     def groups_are_served_or_not(self, versions: tuple[str, ...], moment: float) -> None:
         def act() -> None:
             self.chronicle.hears_late(GROUP)
-            self.people.serve_groups(*versions)
+            self._serve_groups(*versions)
 
         self._step(f"groups are served in {versions}", act, moment)
 
@@ -681,7 +691,7 @@ class Histories(History):
             assert not list(_tasks_of_the_sidecar())
             self.chronicle.disturb()
             await asyncio.sleep(down)
-            self.program.start()
+            await self.program.start()
 
         self._step(f"the sidecar restarts {gently=}", act, moment)
 

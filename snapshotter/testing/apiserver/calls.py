@@ -28,6 +28,8 @@ class Call:
     user: User = ADMIN
     warnings: list[str] = field(default_factory=list)
     is_recorded: bool = False
+    is_scripted: bool = False
+    """Whether a fault is in force for it."""
 
     def put_warnings(self, response: web.StreamResponse) -> None:
         """State the warnings in the headers of the answer."""

@@ -111,11 +111,13 @@ class Handlers:
                 user_agent=request.headers.get("User-Agent", ""),
                 body=_shown(call.body),
                 status=status,
+                scripted=call.is_scripted,
             )
         )
 
     async def _answer(self, call: Call) -> web.StreamResponse:
         active = self._faults.match(f"{call.verb} {call.request.path}")
+        call.is_scripted = active is not None
         try:
             await self._faults.pause(active, "before")
             fail(active, "before")

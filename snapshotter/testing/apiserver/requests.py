@@ -50,6 +50,8 @@ class Record:
     body: Any
     """The JSON of the request, or None."""
     status: int | None
+    scripted: bool = False
+    """Whether a fault was in force for it."""
 
 
 class PathNotFound(Exception):
