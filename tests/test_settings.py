@@ -176,6 +176,7 @@ MISTAKES: dict[str, tuple[SidecarSettings, str]] = {
         replace(DEFAULTS, web=SidecarWebSettings(http_endpoint="localhost:http")),
         "localhost:http",
     ),
+    "two ports": (replace(DEFAULTS, web=SidecarWebSettings(http_endpoint=":80:81")), '":80:81" is not an address'),
     "a port that is too high": (replace(DEFAULTS, web=SidecarWebSettings(metrics_address=":65536")), ":65536"),
     "a path without a slash": (replace(DEFAULTS, web=SidecarWebSettings(metrics_path="metrics")), "--metrics-path"),
     "a path of health": (

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -18,10 +19,17 @@ def parse(program: str, settings: type[Settings], arguments: Sequence[str], envi
     Exits with 2 and the usage when a flag is unknown or its value unreadable; with 0 after help and version.
     """
     flags = {flag.name: flag for flag in _flags(settings)}
-    given = vars(_parser(program, settings).parse_args(list(_normal(flags, arguments))))
-    for name in given:
-        if note := flags[name].note:
-            print(f"{program}: warning: {note}", file=sys.stderr)  # noqa: T201 (the log is not set up yet)
+    unread: list[str] = []
+    parser = _parser(program, settings)
+    read, unknown = parser.parse_known_args(list(_normal(flags, arguments, unread)))
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], flags)}")
+    given = vars(read)
+    notes = [note for name in given if (note := flags[name].note)]
+    if unread:
+        notes.append(f'"{unread[0]}" is not a flag, so this and all that follows is ignored: {" ".join(unread)}')
+    for note in notes:
+        print(f"{program}: warning: {note}", file=sys.stderr)  # noqa: T201 (the log is not set up yet)
 
     def values(topic: Any) -> Iterator[tuple[str, Any]]:
         for field in fields(topic.type):
@@ -33,11 +41,25 @@ def parse(program: str, settings: type[Settings], arguments: Sequence[str], envi
     return settings(**{topic.name: topic.type(**dict(values(topic))) for topic in _topics(settings)})
 
 
-def _normal(flags: dict[str, Flag], arguments: Sequence[str]) -> Iterator[str]:
-    """The arguments as `--flag=value`. Like Go, reading stops at the first argument that is not a flag."""
+def _meant(unknown: str, flags: Iterable[str]) -> str:
+    """A word about the flag that is most like an unknown one."""
+    name = unknown.lstrip("-").partition("=")[0]
+    if not name:
+        return ""
+    known = sorted(flags)
+    found = [each for each in known if each.startswith(name.lower())] or get_close_matches(name.lower(), known, 1)
+    return f" (did you mean --{found[0]}?)" if found else ""
+
+
+def _normal(flags: dict[str, Flag], arguments: Sequence[str], unread: list[str]) -> Iterator[str]:
+    """The arguments as `--flag=value`. Like Go, reading stops at the first argument that is not a flag.
+
+    That one and what follows is put into `unread`, unless two dashes say that nothing more is meant to be read.
+    """
     waiting = iter(arguments)
     for argument in waiting:
         if not argument.startswith("-") or argument in ("-", "--"):
+            unread += [] if argument == "--" else [argument, *waiting]
             return
         name, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         flag = flags.get(name)

@@ -264,7 +264,8 @@ class RequestController(ABC, Generic[U, C, A]):
 
     def _content_created(self, request: U, action: CreateContent) -> None:
         log.info("content created", content=action.name)
-        self._tell(request, "Normal", self._sort.reasons.creating, f"waiting for the CSI driver to cut {request.key}")
+        waits = f'waiting for CSI driver "{action.driver}" to cut {request.key}'
+        self._tell(request, "Normal", self._sort.reasons.creating, waits)
         if action.warning is not None:
             self._tell(request, "Warning", self._sort.reasons.content_post_failed, action.warning)
 

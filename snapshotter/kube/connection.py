@@ -253,7 +253,8 @@ async def _load(kubeconfig: Path | None) -> Configuration:
         else:
             await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.error.YAMLError) as error:
-        raise BadConfiguration(f"{_source(kubeconfig)} is unusable: {' '.join(str(error).split())}") from error
+        hint = "; outside of a cluster, --kubeconfig says where it is" if kubeconfig is None else ""
+        raise BadConfiguration(f"{_source(kubeconfig)} is unusable: {_describe(error).rstrip('.')}{hint}") from error
     if not (configuration.host or "").startswith(("http://", "https://")):
         raise BadConfiguration(f"{_source(kubeconfig)} names no usable server: {configuration.host!r}")
     return configuration

@@ -18,6 +18,8 @@ class RequestKeys:
     kind: str
     content_kind: str
     class_kind: str
+    default_class: str
+    """The annotation, `true`, that makes a class the default of its driver."""
     content_prefix: str
     """What the name of a content that is made for a request begins with; its uid follows."""
     own_finalizers: tuple[str, ...]

@@ -46,6 +46,7 @@ class VolumeGroupSnapshot(UserSnapshot, frozen=True, kw_only=True):
         kind="VolumeGroupSnapshot",
         content_kind="VolumeGroupSnapshotContent",
         class_kind="VolumeGroupSnapshotClass",
+        default_class=names.DEFAULT_GROUP_CLASS,
         content_prefix="groupsnapcontent-",
         own_finalizers=(names.GROUP_BOUND_FINALIZER,),
         content_ref="volumeGroupSnapshotRef",

@@ -37,6 +37,7 @@ class VolumeSnapshot(UserSnapshot, frozen=True, kw_only=True):
         kind="VolumeSnapshot",
         content_kind="VolumeSnapshotContent",
         class_kind="VolumeSnapshotClass",
+        default_class=names.DEFAULT_CLASS,
         content_prefix="snapcontent-",
         own_finalizers=(names.SOURCE_FINALIZER, names.BOUND_FINALIZER, names.IN_GROUP_FINALIZER),
         content_ref="volumeSnapshotRef",

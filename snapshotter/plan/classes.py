@@ -30,7 +30,10 @@ def default_class(
         return found[0]
     kind = request.keys.class_kind
     if not found:
-        problem = f'no {kind} is named, and 0 are marked as the default of driver "{driver}"'
+        problem = (
+            f'no {kind} is named, and 0 are marked as the default of driver "{driver}" '
+            f'(by the annotation {request.keys.default_class}: "true")'
+        )
     else:
         names = ", ".join(sorted(f'"{each.name}"' for each in found))
         problem = f'no {kind} is named, and {len(found)} are marked as the default of driver "{driver}": {names}'

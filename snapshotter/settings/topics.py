@@ -245,8 +245,8 @@ def host_and_port(address: str) -> tuple[str | None, int]:
 
 
 def _is_address(text: str) -> bool:
-    _, colon, port = text.rpartition(":")
-    return bool(colon) and port.isdecimal() and int(port) < 65536
+    host, colon, port = text.rpartition(":")
+    return bool(colon) and port.isdecimal() and int(port) < 65536 and (":" not in host or host.startswith("["))
 
 
 def _is_nothing(amount: str) -> bool:

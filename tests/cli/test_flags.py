@@ -127,6 +127,8 @@ def test_some_settings_come_from_the_environment() -> None:
 REFUSED = {
     "an unknown flag": (["--nonsense"], "--nonsense"),
     "an unknown flag with one dash": (["-nonsense=1"], "-nonsense"),
+    "the beginning of a flag": (["--leader"], "(did you mean --leader-election?)"),
+    "a flag with a slip": (["--worker-thread=3"], "(did you mean --worker-threads?)"),
     "a classic flag of other programs": (["--alsologtostderr"], "--alsologtostderr"),
     "the beginning of a name": (["--time=5s"], "--time"),
     "a name in other letters": (["--Timeout=5s"], "--Timeout"),
@@ -157,6 +159,15 @@ def test_what_cannot_be_read_ends_with_the_usage(
     assert out == ""
     assert "usage: csi-snapshotter [flags]" in err
     assert text in err
+
+
+def test_what_go_does_not_read_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parsed("--leader-election", "true", "--worker-threads=3") == parsed("--leader-election")
+    _, err = capsys.readouterr()
+    warning = '"true" is not a flag, so this and all that follows is ignored: true --worker-threads=3'
+    assert err == f"csi-snapshotter: warning: {warning}\n"
+    parsed("--leader-election", "--", "anything")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("argument", ["-h", "--h", "-help", "--help"])

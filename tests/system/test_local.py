@@ -333,7 +333,10 @@ async def test_metrics_are_served_at_the_address_that_is_told(local: Local) -> N
 
 async def test_a_second_one_in_the_directory_is_refused(local: Local) -> None:
     code, said = await refused("--directory", str(local.directory))
-    assert (code, said) == (1, f"snapshotter: another playground runs in {local.directory}\n")
+    assert (code, said) == (
+        1,
+        f"snapshotter: another playground runs in {local.directory}; --directory chooses another\n",
+    )
 
 
 async def test_the_storage_is_as_it_was_when_it_is_started_again(tmp_path: Path) -> None:

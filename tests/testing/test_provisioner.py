@@ -377,7 +377,7 @@ async def test_a_claim_gets_a_volume_and_takes_it_along_when_it_goes(site: Site)
     [stored] = site.driver.volumes.values()
     assert (stored.id, stored.size_bytes) == (volume["spec"]["csi"]["volumeHandle"], 1024)
     found = await site.api.get("PersistentVolumeClaim", "data")
-    assert found["status"]["capacity"] == {"storage": "1024"}
+    assert found["status"]["capacity"] == {"storage": "1Ki"}
     await site.until(lambda: site.told("data") == [("Normal", "ProvisioningSucceeded", 1)])
     await site.api.delete("PersistentVolumeClaim", "data")
     await site.until(lambda: not site.server.list("persistentvolumes"))

@@ -62,7 +62,10 @@ def run(directory: Path, driver_arguments: Sequence[str]) -> int:
     except interruption.Interrupted:
         sys.stdout.write("\nStopped.\n")
         return 0
-    except (PieceFailed, DirectoryInUse, ApiFailure, AdminError, aiohttp.ClientError) as error:
+    except DirectoryInUse as error:
+        sys.stderr.write(f"snapshotter: {error}; --directory chooses another\n")
+        return 1
+    except (PieceFailed, ApiFailure, AdminError, aiohttp.ClientError) as error:
         sys.stderr.write(f"snapshotter: {error}\n")
         return 1
     except BrokenPipeError:

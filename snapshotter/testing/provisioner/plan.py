@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from snapshotter import names
+from snapshotter.plan.quantities import quantity
 from snapshotter.testing.client import Json
 from snapshotter.testing.quantities import size_bytes
 
@@ -119,7 +120,7 @@ def volume_step(volume: Json, seen: Seen, driver: str) -> VolumeStep | None:
 def volume_object(step: Provision, claim: Json, driver: str, handle: str, capacity_bytes: int) -> Json:
     """The object that tells of a volume which has been made for a claim."""
     spec: dict[str, Any] = {
-        "capacity": {"storage": str(capacity_bytes)},
+        "capacity": {"storage": quantity(capacity_bytes)},
         "accessModes": list(step.access_modes),
         "volumeMode": step.volume_mode,
         "persistentVolumeReclaimPolicy": step.reclaim_policy,
