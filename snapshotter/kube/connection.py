@@ -15,10 +15,15 @@ import aiohttp
 import structlog
 import yaml.error
 from aiolimiter import AsyncLimiter
-from kubernetes_asyncio.client import ApiClient, Configuration
-from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
 from snapshotter.kube.attributes import access_of
+from snapshotter.kube.client import (
+    ApiClient,
+    ConfigException,
+    Configuration,
+    load_incluster_config,
+    load_kube_config,
+)
 from snapshotter.kube.errors import ApiError, Forbidden, Unauthorized, Unreachable, api_error
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.plan.permissions import Access
