@@ -91,6 +91,8 @@ DELETE_PENDING: Final = "SnapshotDeletePending"
 GROUP_CREATION_FAILED: Final = "GroupSnapshotCreationFailed"
 GROUP_CHECK_FAILED: Final = "GroupSnapshotContentCheckandUpdateFailed"
 GROUP_DELETE_FAILED: Final = "GroupSnapshotDeleteError"
+MALFORMED: Final = "MalformedObject"
+"""The one reason that is ours alone: of an object that does not fit its schema, for which nothing can be done."""
 
 STRIPPED: Final = "***stripped***"
 """What stands in logs and texts in the place of a secret."""

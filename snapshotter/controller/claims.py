@@ -91,11 +91,11 @@ def _with_finalizer(raw: dict[str, Any]) -> None:
     metadata = raw["metadata"]
     if metadata.get("deletionTimestamp") is not None:
         raise Superseded
-    finalizers = metadata.setdefault("finalizers", [])
+    finalizers = metadata.get("finalizers") or []
     if CLAIM_FINALIZER not in finalizers:
-        finalizers.append(CLAIM_FINALIZER)
+        metadata["finalizers"] = [*finalizers, CLAIM_FINALIZER]
 
 
 def _without_finalizer(raw: dict[str, Any]) -> None:
     metadata = raw["metadata"]
-    metadata["finalizers"] = [name for name in metadata.get("finalizers", []) if name != CLAIM_FINALIZER]
+    metadata["finalizers"] = [name for name in metadata.get("finalizers") or () if name != CLAIM_FINALIZER]

@@ -83,7 +83,13 @@ class Controller:
         storage = self.stores.storage
         self._claims = Claims(Written(claims, storage.claims, self._wakeups.claim_changed), storage.claims)
         self._informers: list[Informer[Any]] = [
-            Informer(claims, storage.claims, self._wakeups.claim_changed, what=CLAIM.plural),
+            Informer(
+                claims,
+                storage.claims,
+                self._wakeups.claim_changed,
+                what=CLAIM.plural,
+                on_set_aside=self._wakeups.claim_set_aside,
+            ),
             self._informer(VOLUME, storage.volumes, self._wakeups.volume_changed),
         ]
         if settings.control.distributed:
@@ -122,6 +128,7 @@ class Controller:
                 on_request=wakeups.snapshot_changed,
                 on_content=wakeups.content_changed,
                 on_class=wakeups.class_changed,
+                on_content_set_aside=wakeups.content_set_aside,
                 reasons=SINGLE_REASONS,
                 next_action=single_plan.next_action,
                 request_queue="snapshot-controller-snapshot",
@@ -167,6 +174,7 @@ class Controller:
                 on_request=wakeups.group_changed,
                 on_content=wakeups.group_content_changed,
                 on_class=wakeups.group_class_changed,
+                on_content_set_aside=wakeups.group_content_set_aside,
                 reasons=GROUP_REASONS,
                 next_action=group_plan.next_action,
                 request_queue="snapshot-controller-group-snapshot",

@@ -52,6 +52,8 @@ class Sorted(Generic[U, C, K, A]):
     on_request: OnChange[U]
     on_content: OnChange[C]
     on_class: OnChange[K]
+    on_content_set_aside: Callable[[str], None]
+    """Told the name of a content that cannot be read, or that is not one any more that cannot be."""
     reasons: Reasons
     next_action: Callable[[U, Cluster, Terms], A]
     request_queue: str
@@ -113,8 +115,20 @@ class Part(Generic[U, C, K, A]):
             Informer(
                 Objects(connection, sort.class_kind, metrics), sort.classes, sort.on_class, what=sort.class_kind.plural
             ),
-            Informer(contents, sort.contents, self._content_changed, what=sort.content_kind.plural),
-            Informer(requests, sort.requests, self._request_changed, what=sort.kind.plural),
+            Informer(
+                contents,
+                sort.contents,
+                self._content_changed,
+                what=sort.content_kind.plural,
+                on_set_aside=self._content_set_aside,
+            ),
+            Informer(
+                requests,
+                sort.requests,
+                self._request_changed,
+                what=sort.kind.plural,
+                on_set_aside=self._request_set_aside,
+            ),
         )
 
     async def run(self) -> None:
@@ -209,3 +223,12 @@ class Part(Generic[U, C, K, A]):
             self.content_desk.drop(old.key)
             self._upkeep.forget(old)
         self._sort.on_content(old, new)
+
+    def _request_set_aside(self, key: str) -> None:
+        self._controller.set_aside(key)
+        self.request_desk.consider(key)
+
+    def _content_set_aside(self, name: str) -> None:
+        self._upkeep.set_aside(name)
+        self.content_desk.consider(name)
+        self._sort.on_content_set_aside(name)

@@ -15,6 +15,7 @@ import structlog
 
 from snapshotter.controller.claims import Claims
 from snapshotter.controller.operations import Operations
+from snapshotter.daemon.troubles import Troubles
 from snapshotter.daemon.written import Superseded, Written
 from snapshotter.kube.errors import ApiError, Conflict, NotFound
 from snapshotter.kube.events import Events, EventType
@@ -111,6 +112,7 @@ class RequestController(ABC, Generic[U, C, A]):
         self._events = surroundings.events
         self._terms = surroundings.terms
         self._operations = surroundings.operations
+        self._troubles = Troubles(sort.kind, sort.store, surroundings.events)
         self._told_blockers: dict[str, _Told] = {}
         self._waiting: dict[str, float] = {}
         """Since when on the loop's clock deletions have waited for others, without an error that says why."""
@@ -135,7 +137,7 @@ class RequestController(ABC, Generic[U, C, A]):
         """Whether there is something to do for a request that is not waiting for its time already."""
         request = self._sort.store.get(key)
         if request is None:
-            return False
+            return self._troubles.untold(key)
         action = self.action(request)
         if isinstance(action, Wait):
             return action.blocker is not None and key not in self._waiting
@@ -152,12 +154,17 @@ class RequestController(ABC, Generic[U, C, A]):
             known.pop(request.key, None)
         self._operations.gone(request)
 
+    def set_aside(self, key: str) -> None:
+        """A request cannot be read, or is not one any more that cannot be."""
+        self._troubles.forget(key)
+
     async def reconcile(self, key: str, retry: Retry) -> Requeue | None:
         """Bring one request as far as it can be brought now, a write at a time."""
         self._refused.pop(key, None)
         for _ in range(MOST_STEPS):
             request = self._sort.store.get(key)
             if request is None:
+                self._troubles.tell(key)
                 return None
             if (name := self._doubtful.get(key)) is not None:
                 await self._settle_doubt(key, name)

@@ -4,6 +4,7 @@ A `Stores` is a `snapshotter.plan.cluster.Cluster`: what a plan looks up is foun
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
@@ -40,6 +41,15 @@ class StorageStores:
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self.all_nodes)
+
+    def trouble_with_claim(self, key: str) -> str | None:
+        return _trouble(self.claims, key)
+
+    def troubled_claims_in(self, namespace: str) -> dict[str, str]:
+        return {each.key: each.reason for each in self.claims.troubles() if each.key.startswith(f"{namespace}/")}
+
+    def trouble_with_volume(self, name: str) -> str | None:
+        return _trouble(self.volumes, name)
 
     def restoring(self, snapshot_key: str) -> tuple[Claim, ...]:
         return self._restoring.of(snapshot_key)
@@ -94,8 +104,14 @@ class SingleStores:
         """The contents whose snapshots are members of a driver's group snapshot."""
         return self._contents_of_group.of((driver, handle))
 
+    def trouble_with_content(self, name: str) -> str | None:
+        return _trouble(self.contents, name)
+
     def snapshot_class(self, name: str) -> SnapshotClass | None:
         return self.classes.get(name)
+
+    def trouble_with_class(self, name: str) -> str | None:
+        return _trouble(self.classes, name)
 
     def default_classes(self, driver: str) -> tuple[SnapshotClass, ...]:
         return self._defaults.of(driver)
@@ -138,8 +154,14 @@ class GroupStores:
     def contents_with(self, driver: str, handle: str) -> tuple[GroupContent, ...]:
         return self._contents_with.of((driver, handle))
 
+    def trouble_with_content(self, name: str) -> str | None:
+        return _trouble(self.contents, name)
+
     def group_class(self, name: str) -> GroupSnapshotClass | None:
         return self.classes.get(name)
+
+    def trouble_with_class(self, name: str) -> str | None:
+        return _trouble(self.classes, name)
 
     def default_classes(self, driver: str) -> tuple[GroupSnapshotClass, ...]:
         return self._defaults.of(driver)
@@ -157,6 +179,11 @@ class Stores:
     def forget_groups(self) -> None:
         """Nothing is known of groups any more, but that they are to be looked at."""
         self.groups = GroupStores(known=None)
+
+
+def _trouble(store: Store[Any], key: str) -> str | None:
+    found = store.trouble_with(key)
+    return None if found is None else found.reason
 
 
 def _one(value: str | None) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from snapshotter.daemon.troubles import Troubles
 from snapshotter.daemon.written import Superseded, Written
 from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import Kind
@@ -27,21 +28,27 @@ class Upkeep(Generic[C]):
         self._store = store
         self._written = written
         self._events = events
+        self._troubles = Troubles(kind, store, events)
         self._complained: set[str] = set()
         """The uids of contents whose users were told that something is wrong with them."""
 
     def worth_a_look(self, name: str) -> bool:
         content = self._store.get(name)
-        return content is not None and next_step(content) is not None
+        return self._troubles.untold(name) if content is None else next_step(content) is not None
 
     def forget(self, content: C) -> None:
         """The content is gone."""
         self._complained.discard(content.metadata.uid)
 
+    def set_aside(self, name: str) -> None:
+        """A content cannot be read, or is not one any more that cannot be."""
+        self._troubles.forget(name)
+
     async def reconcile(self, name: str, _retry: Retry) -> Requeue | None:
         """Give a content its finalizer, or say what is wrong with it."""
         content = self._store.get(name)
         if content is None:
+            self._troubles.tell(name)
             return None
         match next_step(content):
             case Protect():

@@ -6,7 +6,7 @@ except for changes of classes and volumes, which concern those that are not read
 
 import asyncio
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from snapshotter.controller.stores import Stores
 from snapshotter.model.content import Content, SnapshotClass
@@ -18,7 +18,10 @@ from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan.claims import groups_concerned
+from snapshotter.runtime.store import Store, Versioned
 from snapshotter.runtime.workqueue import WorkQueue
+
+T = TypeVar("T", bound=Versioned)
 
 
 class Judge(Protocol):
@@ -127,13 +130,25 @@ class Wakeups:
     def group_class_changed(self, _old: GroupSnapshotClass | None, _new: GroupSnapshotClass | None) -> None:
         self._consider(self.groups, {each.key for each in self._stores.groups.unready()})
 
+    # What cannot be read may be what somebody waits for.
+
+    def content_set_aside(self, name: str) -> None:
+        self._consider(self.snapshots, {each.key for each in self._stores.singles.concerned_by_content(name)})
+
+    def group_content_set_aside(self, name: str) -> None:
+        self._consider(self.groups, {each.key for each in self._stores.groups.concerned_by_content(name)})
+
+    def claim_set_aside(self, key: str) -> None:
+        self._consider(self.snapshots, {each.key for each in self._stores.singles.snapshots_of_claim(key)})
+        self._consider(self.groups, {each.key for each in self._stores.groups.groups_in(key.partition("/")[0])})
+
     def consider_everything(self) -> None:
         """Look at everything once, such as after the first lists."""
         singles, groups = self._stores.singles, self._stores.groups
-        self._consider(self.snapshots, {each.key for each in singles.snapshots})
-        self._consider(self.contents, {each.key for each in singles.contents})
-        self._consider(self.groups, {each.key for each in groups.groups})
-        self._consider(self.group_contents, {each.key for each in groups.contents})
+        self._consider(self.snapshots, _all(singles.snapshots))
+        self._consider(self.contents, _all(singles.contents))
+        self._consider(self.groups, _all(groups.groups))
+        self._consider(self.group_contents, _all(groups.contents))
 
     async def resync(self, period: float) -> None:
         """Look at everything again, every so many seconds."""
@@ -161,6 +176,11 @@ class Wakeups:
         if desk is not None:
             for key in keys:
                 desk.consider(key)
+
+
+def _all(store: Store[T]) -> set[str]:
+    """The keys of all objects, also of those that cannot be read."""
+    return {each.key for each in (*store, *store.troubles())}
 
 
 def _keys(old: UserSnapshot | AnyContent | None, new: UserSnapshot | AnyContent | None) -> set[str]:

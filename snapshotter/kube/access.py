@@ -11,6 +11,7 @@ from snapshotter.kube.connection import Connection
 from snapshotter.kube.discovery import served_versions
 from snapshotter.kube.errors import ApiError, Malformed
 from snapshotter.kube.patience import persistently
+from snapshotter.kube.reading import Reader, Unreadable
 from snapshotter.plan.permissions import Access
 
 API_VERSION: Final = "authorization.k8s.io/v1"
@@ -27,7 +28,7 @@ class _Review(msgspec.Struct, frozen=True):
     status: _Status
 
 
-_decoder = msgspec.json.Decoder(_Review)
+_reviews: Final = Reader(_Review)
 
 
 @dataclass(slots=True)
@@ -76,6 +77,6 @@ class AccessReviews:
         }
         answer = await persistently(lambda: self._connection.request("POST", PATH, body=body))
         try:
-            return _decoder.decode(answer).status.allowed
-        except msgspec.MsgspecError as error:
+            return _reviews.read(answer).status.allowed
+        except Unreadable as error:
             raise Malformed(f"review of {access}: {error}") from error

@@ -1,9 +1,12 @@
 """Which versions of an API group the server serves at the moment."""
 
+from typing import Final
+
 import msgspec
 
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.errors import Malformed, NotFound
+from snapshotter.kube.reading import Reader, Unreadable
 
 
 class _Version(msgspec.Struct):
@@ -14,7 +17,7 @@ class _ApiGroup(msgspec.Struct):
     versions: list[_Version]
 
 
-_decoder = msgspec.json.Decoder(_ApiGroup)
+_groups: Final = Reader(_ApiGroup)
 
 
 async def served_versions(connection: Connection, group: str) -> frozenset[str]:
@@ -24,6 +27,6 @@ async def served_versions(connection: Connection, group: str) -> frozenset[str]:
     except NotFound:
         return frozenset()
     try:
-        return frozenset(version.version for version in _decoder.decode(body).versions)
-    except msgspec.MsgspecError as error:
+        return frozenset(version.version for version in _groups.read(body).versions)
+    except Unreadable as error:
         raise Malformed(f"API group {group}: {error}") from error

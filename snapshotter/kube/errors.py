@@ -1,9 +1,11 @@
 """What the API server's refusals mean to us, by a table of HTTP statuses."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
+from snapshotter.kube.reading import Reader, Unreadable
+from snapshotter.plan.failure import one_line
 from snapshotter.plan.permissions import Access
 from snapshotter.runtime.workers import ReconcileError
 
@@ -105,21 +107,21 @@ class _Status(msgspec.Struct, frozen=True):
     details: _Details = _Details()
 
 
-_decoder = msgspec.json.Decoder(_Status)
+_statuses: Final = Reader(_Status)
 
 
 def api_error(status: int, body: bytes, what: str) -> ApiError:
     """The error for an HTTP status and the `Status` object in its body; `what` was attempted."""
     try:
-        answer = _decoder.decode(body)
-    except msgspec.MsgspecError:
+        answer = _statuses.read(body)
+    except Unreadable:
         answer = _Status(message=body[:200].decode(errors="replace"))
     kind = _BY_STATUS.get(status, ServerTrouble if status >= 500 else ApiError)
     if kind is Invalid and _is_failed_precondition(answer):
         kind = Conflict
     if kind is Conflict and answer.reason == "AlreadyExists":
         kind = AlreadyExists
-    return kind(f"{what}: {status}: {' '.join(answer.message.split())}")
+    return kind(f"{what}: {status}: {one_line(answer.message)}")
 
 
 def _is_failed_precondition(answer: _Status) -> bool:

@@ -55,8 +55,9 @@ class _Event:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What makes it the same event when it is told again."""
-        return self.involved["uid"], self.reason
+        """What makes it the same event when it is told again. An odd object may have no uid, or another's."""
+        about = self.involved
+        return f"{about['kind']} {self.namespace}/{about['name']} {about['uid']}", self.reason
 
     @property
     def namespace(self) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
@@ -31,7 +32,8 @@ class Kind(Generic[T]):
 
     def path_of(self, key: str) -> str:
         """Where one object is, by its key."""
-        namespace, slash, name = key.rpartition("/")
+        # What no object should be called must not lead elsewhere.
+        namespace, slash, name = quote(key).rpartition("/")
         return f"{self._root}/namespaces/{namespace}/{self.plural}/{name}" if slash else f"{self.path}/{name}"
 
     def path_in(self, namespace: str) -> str:

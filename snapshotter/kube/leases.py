@@ -20,6 +20,7 @@ import structlog
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.errors import ApiError, Conflict, NotFound
 from snapshotter.kube.events import new_event
+from snapshotter.kube.reading import Reader, Unreadable
 from snapshotter.plan.status import rfc3339
 from snapshotter.runtime.leader import LeaseConflict, LeaseMissing, LeaseRecord, LeaseTrouble
 
@@ -83,7 +84,8 @@ class _Lease(msgspec.Struct, frozen=True):
     spec: _Spec = _Spec()
 
 
-_decoder = msgspec.json.Decoder(_Lease)
+_leases: Final = Reader(_Lease)
+_trees: Final = Reader(dict[str, Any])
 
 
 class LeaseDoor:
@@ -117,8 +119,8 @@ class LeaseDoor:
     async def _ask(self, method: str, path: str, body: object = None) -> LeaseRecord:
         try:
             answer = await self._connection.request(method, path, body=body)
-            lease = _decoder.decode(answer)
-            stored: dict[str, Any] = msgspec.json.decode(answer)
+            lease = _leases.read(answer)
+            stored = _trees.read(answer)
         except Conflict as error:
             raise LeaseConflict(str(error)) from error
         except NotFound as error:
@@ -126,7 +128,7 @@ class LeaseDoor:
             raise (LeaseTrouble if method == "POST" else LeaseMissing)(str(error)) from error
         except ApiError as error:
             raise LeaseTrouble(str(error)) from error
-        except msgspec.MsgspecError as error:
+        except Unreadable as error:
             raise LeaseTrouble(f"{method} {path}: the lease cannot be read: {error}") from error
         self._stored = stored
         return _record(lease)

@@ -11,8 +11,9 @@ import structlog
 from snapshotter.kube.connection import JSON_PATCH, MERGE_PATCH, Connection
 from snapshotter.kube.errors import ApiError, BadRequest, Forbidden, Gone, Malformed, api_error
 from snapshotter.kube.kinds import Kind
+from snapshotter.kube.reading import Reader, Unreadable
 from snapshotter.metrics import DaemonMetrics
-from snapshotter.model.meta import key_of
+from snapshotter.model.meta import NamespacedObject, key_of
 from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
@@ -23,7 +24,7 @@ from snapshotter.runtime.informer import (
     VersionExpired,
     WatchEvent,
 )
-from snapshotter.runtime.store import Versioned
+from snapshotter.runtime.store import SetAside, Versioned
 
 T = TypeVar("T", bound=Versioned)
 
@@ -44,7 +45,7 @@ class _ListMeta(msgspec.Struct, rename="camel"):
 
 class _List(msgspec.Struct):
     metadata: _ListMeta
-    items: list[msgspec.Raw]
+    items: list[msgspec.Raw] | None = None
 
 
 class _WatchLine(msgspec.Struct):
@@ -56,6 +57,8 @@ class _NamedMeta(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     namespace: str = ""
     resource_version: str = ""
+    uid: Any = ""
+    """A text, if it is as it should be; the name is enough to speak of an object."""
 
     @property
     def key(self) -> str:
@@ -84,22 +87,28 @@ class Objects(Generic[T]):
         metrics: DaemonMetrics,
         *,
         wanted: Callable[[T], bool] = lambda _: True,
+        concerns_us: Callable[[msgspec.Raw], bool] = lambda _: True,
         field_selector: str | None = None,
         label_selector: str | None = None,
     ) -> None:
-        """`wanted` is asked about each object, also where the server understands the selectors."""
+        """`wanted` is asked about each object, also where the server understands the selectors; `concerns_us` about
+        one that cannot be understood.
+        """
         self._connection = connection
         self._kind = kind
         self._wanted = wanted
+        self._concerns_us = concerns_us
+        self._slashes = 1 if issubclass(kind.type, NamespacedObject) else 0
         self._field_selector = field_selector
         self._label_selector = label_selector
         self._malformed = metrics.malformed_objects.labels(kind.plural)
-        self._objects = msgspec.json.Decoder(kind.type)
-        self._lists = msgspec.json.Decoder(_List)
-        self._lines = msgspec.json.Decoder(_WatchLine)
-        self._named = msgspec.json.Decoder(_Named)
-        self._statuses = msgspec.json.Decoder(_Status)
-        self._kinds = msgspec.json.Decoder(_Typed)
+        self._objects = Reader(kind.type)
+        self._lists = Reader(_List)
+        self._lines = Reader(_WatchLine)
+        self._named = Reader(_Named)
+        self._statuses = Reader(_Status)
+        self._kinds = Reader(_Typed)
+        self._trees = Reader(dict[str, Any])
 
     async def list_all(self) -> Listing[T]:
         """All objects of the selection, in pages. Raises `SourceError`."""
@@ -122,16 +131,24 @@ class Objects(Generic[T]):
 
     async def _list(self) -> Listing[T]:
         objects: list[T] = []
+        set_aside: list[SetAside] = []
         query = self._selectors() | {"limit": str(PAGE_SIZE)}
         while True:
             body = await self._connection.request("GET", self._kind.path, query=query)
             try:
-                page = self._lists.decode(body)
-            except msgspec.MsgspecError as error:
+                page = self._lists.read(body)
+            except Unreadable as error:
                 raise Malformed(f"list of {self._kind.plural}: {error}") from error
-            objects.extend(item for raw in page.items if (item := self._decode(raw)) is not None)
+            for raw in page.items or ():
+                try:
+                    item = self._object_of(raw)
+                except Unreadable as error:
+                    set_aside += self._set_aside(raw, error)
+                else:
+                    if self._wanted(item):
+                        objects.append(item)
             if not page.metadata.continue_:
-                return Listing(tuple(objects), page.metadata.resource_version)
+                return Listing(tuple(objects), page.metadata.resource_version, tuple(set_aside))
             query["continue"] = page.metadata.continue_
 
     @asynccontextmanager
@@ -168,20 +185,24 @@ class Objects(Generic[T]):
     def _event(self, line: bytes) -> WatchEvent[T] | None:
         what = f"watch of {self._kind.plural}"
         try:
-            frame = self._lines.decode(line)
+            frame = self._lines.read(line)
             if frame.type == "ERROR":
-                code = self._statuses.decode(frame.object).code
+                code = self._statuses.read(frame.object).code
                 raise api_error(code, bytes(frame.object), what)
-            about = self._named.decode(frame.object).metadata
-        except msgspec.MsgspecError as error:
+            about = self._named.read(frame.object).metadata
+        except Unreadable as error:
             raise Malformed(f"{what}: {error}") from error
         if not about.resource_version:
             raise Malformed(f"{what}: an event without a version")
         match frame.type:
             case "ADDED" | "MODIFIED":
-                item = self._decode(frame.object)
-                # An object that is not ours, or that we cannot understand (any more), is as good as gone.
-                return Removed(about.key, about.resource_version) if item is None else Changed(item)
+                try:
+                    item = self._object_of(frame.object)
+                except Unreadable as error:
+                    found = self._set_aside(frame.object, error)
+                    return found[0] if found else Removed(about.key, about.resource_version)
+                # An object that is not ours (any more) is as good as gone.
+                return Changed(item) if self._wanted(item) else Removed(about.key, about.resource_version)
             case "DELETED":
                 return Removed(about.key, about.resource_version)
             case "BOOKMARK":
@@ -205,7 +226,11 @@ class Objects(Generic[T]):
         """
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         body = await self._connection.request("DELETE", self._kind.path_of(key), body=options)
-        item = self._read(body) if self._kinds.decode(body).kind == self._kind.name else None
+        try:
+            kind = self._kinds.read(body).kind
+        except Unreadable as error:
+            raise Malformed(f"{self._kind.name}: {error}") from error
+        item = self._read(body) if kind == self._kind.name else None
         return item if item is not None and item.metadata.finalizers else None
 
     async def rewrite(self, key: str, change: Callable[[dict[str, Any]], None]) -> T:
@@ -215,9 +240,12 @@ class Objects(Generic[T]):
         `change` raises goes through.
         """
         path = self._kind.path_of(key)
+        body = await self._connection.request("GET", path)
         try:
-            raw = msgspec.json.decode(await self._connection.request("GET", path), type=dict[str, Any])
-        except msgspec.MsgspecError as error:
+            # One that we do not understand is not for us to change.
+            self._object_of(body)
+            raw = self._trees.read(body)
+        except Unreadable as error:
             raise Malformed(f"{self._kind.name}: {error}") from error
         change(raw)
         return self._read(await self._connection.request("PUT", path, body=raw))
@@ -236,30 +264,28 @@ class Objects(Generic[T]):
 
     def _read(self, body: bytes) -> T:
         try:
-            return self._objects.decode(body)
-        except msgspec.MsgspecError as error:
+            return self._object_of(body)
+        except Unreadable as error:
             raise Malformed(f"{self._kind.name}: {error}") from error
 
-    def _decode(self, raw: msgspec.Raw) -> T | None:
-        """An object, or None for one that is not wanted or not what its schema promises: others go on."""
-        try:
-            item = self._objects.decode(raw)
-        except msgspec.MsgspecError as error:
-            self._malformed.inc()
-            log.warning(
-                "object is malformed and passed over",
-                resource=self._kind.plural,
-                name=self._name_of(raw),
-                reason=str(error),
-            )
-            return None
-        return item if self._wanted(item) else None
+    def _object_of(self, raw: bytes | msgspec.Raw) -> T:
+        """Raises `Unreadable`, also for a name with which no request about the object could be made."""
+        item = self._objects.read(raw)
+        name = item.key.rpartition("/")[2]
+        if item.key.count("/") != self._slashes or name in ("", ".", ".."):
+            raise Unreadable("Not the name of an object - at `$.metadata.name`")
+        return item
 
-    def _name_of(self, raw: msgspec.Raw) -> str | None:
+    def _set_aside(self, raw: msgspec.Raw, error: Unreadable) -> list[SetAside]:
+        """What is told of an object that is not what its schema promises: others go on. Nothing if it is not ours."""
+        if not self._concerns_us(raw):
+            return []
+        self._malformed.inc()
         try:
-            return self._named.decode(raw).metadata.name
-        except msgspec.MsgspecError:
-            return None
+            about = self._named.read(raw).metadata
+        except Unreadable:
+            about = _NamedMeta()
+        return [SetAside(about.key, about.resource_version, str(error), str(about.uid))]
 
     def _selectors(self) -> dict[str, str]:
         query = {}

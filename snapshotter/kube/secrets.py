@@ -2,14 +2,15 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.errors import ApiError, Malformed
+from snapshotter.kube.reading import Reader, Unreadable
 from snapshotter.names import STRIPPED
+from snapshotter.plan.failure import one_line
 
 KEEP_SECONDS = 30.0
 """For so long a Secret is not read again; polling would read it each time."""
@@ -50,7 +51,7 @@ class Secrets:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._decoder = msgspec.json.Decoder(_Secret)
+        self._secrets = Reader(_Secret)
         self._kept: dict[tuple[str, str], tuple[float, Credentials]] = {}
 
     async def read(self, namespace: str, name: str) -> Credentials:
@@ -70,14 +71,15 @@ class Secrets:
 
     def _decode(self, body: bytes, where: str) -> Credentials:
         try:
-            data = self._decoder.decode(body).data or {}
-        except msgspec.MsgspecError:
+            data = self._secrets.read(body).data or {}
+        except Unreadable:
             raise Malformed(f"Secret {where} is malformed") from None
         values: dict[str, str] = {}
         for key, encoded in data.items():
             try:
                 values[key] = base64.b64decode(encoded, validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
+                # That base64 is broken, or holds no UTF-8, or is not even ASCII.
                 # The cause is not chained: it holds the value.
-                raise UnusableSecret(f'Secret {where}: the value of key "{key}" is not UTF-8 text') from None
+                raise UnusableSecret(f'Secret {where}: the value of key "{one_line(key)}" is not UTF-8 text') from None
         return Credentials(values)

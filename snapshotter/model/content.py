@@ -17,7 +17,7 @@ from snapshotter.model.lifecycle import (
     MarkedMeta,
     Marks,
 )
-from snapshotter.model.meta import ApiObject, ObjectReference
+from snapshotter.model.meta import ApiObject, Int64, ObjectReference
 
 
 class ContentAnnotations(Marks, frozen=True, kw_only=True):
@@ -45,9 +45,9 @@ class ContentSpec(AnySpec, frozen=True, kw_only=True):
 
 class ContentStatus(AnyStatus, frozen=True, kw_only=True):
     snapshot_handle: str | None = None
-    creation_time: int | None = None
+    creation_time: Int64 | None = None
     """Nanoseconds since the epoch."""
-    restore_size: int | None = None
+    restore_size: Int64 | None = None
     """Bytes."""
     volume_group_snapshot_handle: str | None = None
 

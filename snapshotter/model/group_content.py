@@ -17,7 +17,7 @@ from snapshotter.model.lifecycle import (
     MarkedMeta,
     Marks,
 )
-from snapshotter.model.meta import ApiObject, ObjectReference
+from snapshotter.model.meta import ApiObject, Int64, ObjectReference
 
 
 class GroupContentAnnotations(Marks, frozen=True, kw_only=True):
@@ -57,10 +57,10 @@ class MemberInfo(ApiObject, frozen=True, kw_only=True):
 
     volume_handle: str | None = None
     snapshot_handle: str | None = None
-    creation_time: int | None = None
+    creation_time: Int64 | None = None
     """Nanoseconds since the epoch."""
     ready_to_use: bool | None = None
-    restore_size: int | None = None
+    restore_size: Int64 | None = None
     """Bytes."""
 
 

@@ -1,8 +1,14 @@
 """The part of `metadata` that every watched object has."""
 
 from datetime import datetime
+from typing import Annotated, TypeAlias
 
 import msgspec
+
+Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time of day with its offset (RFC 3339)."""
+Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What the API calls `int64`. Nanoseconds since the epoch that do not fit are no time that Python knows."""
 
 
 class ApiObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -16,8 +22,8 @@ class Meta(ApiObject, frozen=True, kw_only=True):
     name: str
     uid: str = ""
     resource_version: str = ""
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Time | None = None
+    deletion_timestamp: Time | None = None
     finalizers: tuple[str, ...] = ()
 
 

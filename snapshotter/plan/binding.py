@@ -32,12 +32,19 @@ def points_to(content: AnyContent, request: UserSnapshot) -> bool:
 
 
 def find(
-    request: UserSnapshot, name: str, content_of: Callable[[str], C | None], reasons: Reasons
+    request: UserSnapshot,
+    name: str,
+    content_of: Callable[[str], C | None],
+    trouble_of: Callable[[str], str | None],
+    reasons: Reasons,
 ) -> Found[C] | Missing | Refuse:
     """The content of this name, if it may be the request's; else why it may not."""
     content = content_of(name)
     if content is None:
-        return Missing(name)
+        if (trouble := trouble_of(name)) is None:
+            return Missing(name)
+        # It is there, so nothing is lost: users keep what they were told until somebody mends it.
+        return Refuse(reasons.content_mismatch, _unreadable(request, name, trouble), ready=None)
     imported = request.imported_name is not None
     if imported is not (content.imported_handle is not None):
         asked, is_for = ("imports", "one to be cut") if imported else ("asks for a cut", "one that was imported")
@@ -55,6 +62,23 @@ def own_content(request: UserSnapshot, content_of: Callable[[str], C | None], by
     names = (request.bound_name, request.imported_name, request.made_name)
     named = (content_of(name) for name in names if name)
     return next((found for found in (*named, *by_uid) if found is not None and points_to(found, request)), None)
+
+
+def hidden_content(
+    request: UserSnapshot, names: Iterable[str | None], trouble_of: Callable[[str], str | None]
+) -> str | None:
+    """Why nobody can tell whether a content is for this request, where one that it may have cannot be read.
+
+    A request that went would leave it, and what is on the storage, to nobody.
+    """
+    for name in names:
+        if name and (trouble := trouble_of(name)) is not None:
+            return _unreadable(request, name, trouble)
+    return None
+
+
+def _unreadable(request: UserSnapshot, name: str, trouble: str) -> str:
+    return f'{request.keys.content_kind} "{name}" cannot be read: {trouble}'
 
 
 def leaving_unbound(content: AnyContent, reasons: Reasons) -> Refuse | None:

@@ -10,6 +10,7 @@ from snapshotter.model.group_content import GroupContent, MemberInfo
 from snapshotter.model.lifecycle import AnyClass
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
+from snapshotter.plan.quantities import possible
 from snapshotter.plan.secrets import SecretRef
 
 Body = dict[str, Any]
@@ -142,7 +143,7 @@ def member_status(content: Content | None, group_handle: str, info: MemberInfo) 
         "snapshotHandle": info.snapshot_handle,
         "volumeGroupSnapshotHandle": group_handle,
         "creationTime": info.creation_time,
-        "restoreSize": info.restore_size,
+        "restoreSize": possible(info.restore_size),
         "readyToUse": info.ready_to_use is True,
     }
     if status is None:

@@ -10,7 +10,7 @@ from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.model.volume_group_snapshot import LabelSelector, VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan.cluster import Cluster, Storage
-from snapshotter.plan.requests import Refusal
+from snapshotter.plan.requests import Refusal, absent
 from snapshotter.plan.selectors import matches
 
 C = TypeVar("C", bound=AnyContent)
@@ -29,14 +29,15 @@ def source(claim_key: str, storage: Storage) -> Source | Refusal:
     """What a claim stands for, or why it cannot be cut."""
     claim = storage.claim(claim_key)
     if claim is None:
-        return Refusal(f'PersistentVolumeClaim "{claim_key}" does not exist')
+        return Refusal(f'PersistentVolumeClaim "{claim_key}" {absent(storage.trouble_with_claim(claim_key))}')
     if not claim.bound:
         phase = claim.status.phase or "without a phase"
         return Refusal(f'PersistentVolumeClaim "{claim_key}" is not bound to a volume: it is {phase}')
     name = claim.spec.volume_name or ""
     volume = storage.volume(name)
     if volume is None:
-        return Refusal(f'PersistentVolume "{name}" of PersistentVolumeClaim "{claim_key}" does not exist')
+        why = absent(storage.trouble_with_volume(name))
+        return Refusal(f'PersistentVolume "{name}" of PersistentVolumeClaim "{claim_key}" {why}')
     if not volume.belongs_to(claim):
         return Refusal(f'PersistentVolume "{name}" is not bound to PersistentVolumeClaim "{claim_key}"')
     csi = volume.spec.csi

@@ -5,18 +5,24 @@ from typing import TypeVar
 
 from snapshotter.model.lifecycle import AnyClass
 from snapshotter.model.user_snapshot import UserSnapshot
-from snapshotter.plan.requests import Reasons, Refuse
+from snapshotter.plan.requests import Reasons, Refuse, absent
 
 K = TypeVar("K", bound=AnyClass)
 
 
-def named_class(request: UserSnapshot, class_of: Callable[[str], K | None], reasons: Reasons) -> K | Refuse | None:
+def named_class(
+    request: UserSnapshot,
+    class_of: Callable[[str], K | None],
+    trouble_of: Callable[[str], str | None],
+    reasons: Reasons,
+) -> K | Refuse | None:
     """The class that the request names; None if it names none."""
     if request.class_name is None:
         return None
     found = class_of(request.class_name)
     if found is None:
-        problem = f'{request.keys.class_kind} "{request.class_name}" does not exist'
+        why = absent(trouble_of(request.class_name))
+        problem = f'{request.keys.class_kind} "{request.class_name}" {why}'
         return Refuse(reasons.class_missing, problem, ready=None)
     return found
 

@@ -7,6 +7,8 @@ from snapshotter.plan.lifecycle import waits_for_cut
 
 LONGEST_CAUSE = 700
 """Characters of a driver's text that are kept; an event's message may hold 1,024 bytes in all."""
+LONGEST_READ = 10_000
+"""Characters of a driver's text that are looked at: it may hold a megabyte of blanks."""
 
 
 def is_worth_telling(content: AnyContent, error: CsiError, attempt: int) -> bool:
@@ -28,6 +30,7 @@ def message(content: AnyContent, what: str, cause: str, *, attempt: int, retry_i
 
 
 def one_line(text: str) -> str:
-    """A text from elsewhere on one line and of bounded length."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= LONGEST_CAUSE else flat[: LONGEST_CAUSE - 1] + "…"
+    """A text from elsewhere on one line and of bounded length; what a terminal would obey is shown as `�`."""
+    flat = " ".join(text[:LONGEST_READ].split())
+    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in flat)
+    return plain if len(plain) <= LONGEST_CAUSE else plain[: LONGEST_CAUSE - 1] + "…"

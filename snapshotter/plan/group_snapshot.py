@@ -13,7 +13,7 @@ from snapshotter.model.storage import Volume
 from snapshotter.model.volume_group_snapshot import LabelSelector, VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan import selectors
-from snapshotter.plan.binding import Missing, find, leaving_unbound, own_content, points_to
+from snapshotter.plan.binding import Missing, find, hidden_content, leaving_unbound, own_content, points_to
 from snapshotter.plan.bodies import content_body, member_content_name, member_name, member_status
 from snapshotter.plan.claims import Source, releasable_of, source
 from snapshotter.plan.classes import default_class, named_class
@@ -87,7 +87,7 @@ def next_action(group: VolumeGroupSnapshot, cluster: Cluster, terms: Terms) -> A
     name = group.made_name if group.imported_name is None else group.imported_name
     if not name:
         return Refuse(None, "spec.source.volumeGroupSnapshotContentName is empty")
-    match find(group, name, cluster.groups.content, GROUP_REASONS):
+    match find(group, name, cluster.groups.content, cluster.groups.trouble_with_content, GROUP_REASONS):
         case Missing():
             return _without_content(group, name, cluster, terms)
         case Refuse() as refusal:
@@ -128,7 +128,7 @@ def _creation(group: VolumeGroupSnapshot, selector: LabelSelector, cluster: Clus
     """The steps up to a new content: all that can be checked, the finalizer, the claims' protection, the content."""
     if (refusal := selectors.trouble(selector)) is not None:
         return Refuse(GROUP_REASONS.invalid, refusal.problem)
-    named = named_class(group, cluster.groups.group_class, GROUP_REASONS)
+    named = named_class(group, cluster.groups.group_class, cluster.groups.trouble_with_class, GROUP_REASONS)
     if isinstance(named, Refuse):
         return named
     found = _sources(group, selector, cluster)
@@ -152,6 +152,11 @@ def _creation(group: VolumeGroupSnapshot, selector: LabelSelector, cluster: Clus
 
 def _sources(group: VolumeGroupSnapshot, selector: LabelSelector, cluster: Cluster) -> tuple[Source, ...] | Refusal:
     """The claims that the selector takes, by name, or why one of them cannot be cut."""
+    for key, trouble in sorted(cluster.storage.troubled_claims_in(group.namespace).items()):
+        # A group that lacks a volume is worse than one that waits.
+        return Refusal(
+            f'PersistentVolumeClaim "{key}" cannot be read, so nobody can tell if the selector takes it: {trouble}'
+        )
     chosen = sorted(
         claim.key
         for claim in cluster.storage.claims_in(group.namespace)
@@ -318,6 +323,10 @@ def _deletion(group: VolumeGroupSnapshot, cluster: Cluster) -> Action:
     if not mine:
         return Settle()
     content = own_content(group, cluster.groups.content, cluster.groups.contents_for(group.uid))
+    if content is None:
+        possible = (group.bound_name, group.imported_name, group.made_name)
+        if (hidden := hidden_content(group, possible, cluster.groups.trouble_with_content)) is not None:
+            return Blocked(hidden)
     own_members = cluster.singles.members_of(group)
     if content is not None and (blocked := _restored_by(own_members, cluster)) is not None:
         return blocked

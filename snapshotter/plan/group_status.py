@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from snapshotter.model.group_content import GroupContent, MemberInfo
 from snapshotter.model.snapshot import GroupSnapshot, Snapshot
+from snapshotter.plan.quantities import possible
 from snapshotter.plan.status import StatusPatch, nanoseconds, removal, rfc3339
 
 
@@ -69,7 +70,7 @@ def _member(known: MemberInfo, member: Snapshot, cut_at_ns: int) -> MemberInfo:
         snapshot_handle=known.snapshot_handle or member.handle,
         creation_time=known.creation_time or member.created_at_ns or cut_at_ns,
         ready_to_use=member.ready,
-        restore_size=known.restore_size if member.size_bytes is None else member.size_bytes,
+        restore_size=possible(known.restore_size) if member.size_bytes is None else member.size_bytes,
     )
 
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -32,6 +32,8 @@ class Terms:
     extra_create_metadata: bool = False
     classes_unknown: str | None = None
     """Why the API server does not tell the classes; None: it does."""
+    class_troubles: Mapping[str, str] = field(default_factory=dict)
+    """Why classes that are there are not known: they cannot be read; by their names."""
 
 
 class Step(StrEnum):
@@ -184,7 +186,8 @@ def begins_to_wait(old: AnyContent, new: AnyContent) -> bool:
 def usable(content: AnyContent, known: AnyClass | None, terms: Terms) -> Mapping[str, str] | Problem:
     """The parameters of the class that a content names; it must be there and be for this driver."""
     if known is None:
-        why = "does not exist" if terms.classes_unknown is None else f"cannot be read: {terms.classes_unknown}"
+        trouble = terms.classes_unknown or terms.class_troubles.get(content.class_name or "")
+        why = "does not exist" if trouble is None else f"cannot be read: {trouble}"
         return Problem(f'{content.keys.snapshot_class} "{content.class_name}" {why}')
     if known.driver != terms.driver:
         return Problem(

@@ -58,6 +58,7 @@ def _meets(rule: Requirement, value: str | None) -> bool:
 
 
 def _compares(operator: str, value: str, bound: str) -> bool:
-    if not (re.fullmatch(r"[+-]?[0-9]+", value) and re.fullmatch(r"[+-]?[0-9]+", bound)):
+    # Kubernetes takes 64 bits; twenty digits hold them.
+    if not (re.fullmatch(r"[+-]?[0-9]{1,20}", value) and re.fullmatch(r"[+-]?[0-9]{1,20}", bound)):
         return False
     return int(value) > int(bound) if operator == "Gt" else int(value) < int(bound)

@@ -9,7 +9,7 @@ from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan.lifecycle import waits_for_cut
-from snapshotter.plan.quantities import is_zero, quantity
+from snapshotter.plan.quantities import is_zero, possible, quantity
 from snapshotter.plan.requests import GROUP_REASONS, SINGLE_REASONS, Reasons, Report, Told
 from snapshotter.plan.status import rfc3339
 
@@ -21,7 +21,7 @@ def snapshot_report(snapshot: VolumeSnapshot, content: Content, group_name: str 
     """
     status = snapshot.status
     change = _shared(snapshot, content, time_of(content), ready=content.ready)
-    size = content.status.restore_size
+    size = possible(content.status.restore_size)
     if not snapshot.ready and size is not None and (status.restore_size is None or is_zero(status.restore_size)):
         written = quantity(size)
         if written != status.restore_size and not (size == 0 and status.restore_size is not None):

@@ -22,6 +22,11 @@ def quantity(size_bytes: int) -> str:
     return f"{number}{suffix}"
 
 
+def possible(size_bytes: int | None) -> int | None:
+    """A size as somebody has written it down; None where none is known, since nothing is smaller than nothing."""
+    return None if size_bytes is None or size_bytes < 0 else size_bytes
+
+
 def is_zero(written: str | int) -> bool:
     """Whether a quantity, as somebody has written it, is nothing."""
     return re.search("[1-9]", re.split("[a-zA-Z]", str(written))[0]) is None

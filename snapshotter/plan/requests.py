@@ -274,6 +274,11 @@ def present(request: UserSnapshot) -> tuple[str, ...]:
     return tuple(name for name in request.keys.own_finalizers if name in request.metadata.finalizers)
 
 
+def absent(trouble: str | None) -> str:
+    """What to say of an object that is not known: that it is not there, or why it cannot be read."""
+    return "does not exist" if trouble is None else f"cannot be read: {trouble}"
+
+
 def was_told(request: UserSnapshot) -> bool:
     """Whether users rely on what the storage holds: they were told of a time, or that it is ready."""
     return request.cut or request.ready

@@ -10,7 +10,7 @@ from snapshotter import names
 from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
-from snapshotter.plan.binding import Missing, find, leaving_unbound, own_content, points_to
+from snapshotter.plan.binding import Missing, find, hidden_content, leaving_unbound, own_content, points_to
 from snapshotter.plan.bodies import content_body, member_content_of
 from snapshotter.plan.claims import Source, protected, releasable, source
 from snapshotter.plan.classes import default_class, named_class
@@ -66,7 +66,7 @@ def next_action(snapshot: VolumeSnapshot, cluster: Cluster, terms: Terms) -> Act
         return _member_without_content(snapshot)
     if not name:
         return Refuse(None, "spec.source.volumeSnapshotContentName is empty")
-    match find(snapshot, name, cluster.singles.content, SINGLE_REASONS):
+    match find(snapshot, name, cluster.singles.content, cluster.singles.trouble_with_content, SINGLE_REASONS):
         case Missing():
             return _without_content(snapshot, name, cluster, terms)
         case Refuse() as refusal:
@@ -120,7 +120,8 @@ def _without_content(snapshot: VolumeSnapshot, name: str, cluster: Cluster, term
 
 def _creation(snapshot: VolumeSnapshot, cluster: Cluster, terms: Terms) -> Action:
     """The steps up to a new content: all that can be checked, the finalizers, the claim's protection, the content."""
-    named = named_class(snapshot, cluster.singles.snapshot_class, SINGLE_REASONS)
+    singles = cluster.singles
+    named = named_class(snapshot, singles.snapshot_class, singles.trouble_with_class, SINGLE_REASONS)
     if isinstance(named, Refuse):
         return named
     found = source(snapshot.claim_key or "", cluster.storage)
@@ -256,6 +257,11 @@ def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
     if not mine:
         return Settle()
     content = own_content(snapshot, cluster.singles.content, cluster.singles.contents_for(snapshot.uid))
+    made = member_content_of(snapshot.name) if _is_member(snapshot) else snapshot.made_name
+    if content is None:
+        possible = (snapshot.bound_name, snapshot.imported_name, made)
+        if (hidden := hidden_content(snapshot, possible, cluster.singles.trouble_with_content)) is not None:
+            return Blocked(hidden)
     if content is not None and (blocked := _restored_by(snapshot, cluster)) is not None:
         return blocked
     if (waits := _kept_by_group(snapshot, content, cluster)) is not None:
@@ -279,7 +285,6 @@ def _deletion(snapshot: VolumeSnapshot, cluster: Cluster) -> Action:
             return ReleaseClaims((snapshot.claim_key,))
     # Before users were told of a content, the answer to its creation may have been lost.
     doubtful = content is None and snapshot.claim_name is not None and snapshot.bound_name is None
-    made = member_content_of(snapshot.name) if _is_member(snapshot) else snapshot.made_name
     return Release(mine, missing=made if doubtful else None)
 
 

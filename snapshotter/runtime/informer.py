@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from snapshotter.runtime.store import Store, Versioned, is_older
+from snapshotter.runtime.store import SetAside, Store, Versioned, is_older
 from snapshotter.runtime.workqueue import Backoff
 
 T = TypeVar("T", bound=Versioned)
@@ -23,6 +23,7 @@ class Listing(Generic[T]):
 
     objects: tuple[T, ...]
     version: str
+    set_aside: tuple[SetAside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Bookmark:
     version: str
 
 
-WatchEvent = Changed[T] | Removed | Bookmark
+WatchEvent = Changed[T] | Removed | SetAside | Bookmark
 
 
 class SourceError(Exception):
@@ -91,6 +92,7 @@ class Informer(Generic[T]):
 
     * Changes are told after the store has them, in the order in which they happened.
     * Our own writes, which were put into the store already, are not told again.
+    * An object that cannot be understood is none, but the store knows why, and that is logged once for each version.
     * Whatever happens to the connection, the store is right again after the next list or watch.
     """
 
@@ -101,11 +103,14 @@ class Informer(Generic[T]):
         on_change: OnChange[T],
         *,
         what: str,
+        on_set_aside: Callable[[str], None] = lambda _: None,
         backoff: Backoff = Backoff(start=0.2, maximum=10.0, jitter=0.5),
     ) -> None:
+        """`on_set_aside` is told the key of an object that cannot be understood, or of one that no more is such."""
         self._source = source
         self._store = store
         self._on_change = on_change
+        self._on_set_aside = on_set_aside
         self._what = what
         self._backoff = backoff
         self._interruptions = 0
@@ -172,15 +177,20 @@ class Informer(Generic[T]):
         self.refusal = None
         # A server that went back in time was restored from a backup: what we know is worth nothing then.
         restored = self._newest is not None and is_older(listing.version, self._newest)
-        gone = self._store.keys() - {item.key for item in listing.objects}
+        odd = {found.key for found in listing.set_aside}
+        gone = self._store.keys() - {item.key for item in listing.objects} - odd
         for item in listing.objects:
             if restored:
                 self._replaced(item)
             else:
                 self._changed(item)
+        for found in listing.set_aside:
+            if restored:
+                self._told_gone(self._store.remove(found.key))
+            self._set_aside(found)
         for key in gone:
             # A write of ours may be newer than the list; after a restoration that counts for nothing.
-            self._told_gone(self._store.remove(key) if restored else self._store.end(key, listing.version))
+            self._gone(key, None if restored else listing.version)
         self._newest = listing.version
         self._store.told_up_to(listing.version)
         if not self.synced.is_set():
@@ -214,7 +224,9 @@ class Informer(Generic[T]):
             case Changed(item):
                 self._changed(item)
             case Removed(key, _):
-                self._told_gone(self._store.end(key, version))
+                self._gone(key, version)
+            case SetAside():
+                self._set_aside(event)
             case Bookmark():
                 pass
         self._store.told_up_to(version)
@@ -230,8 +242,30 @@ class Informer(Generic[T]):
 
     def _changed(self, item: T) -> None:
         old = self._store.get(item.key)
+        mended = self._store.trouble_with(item.key) is not None
         if self._store.put(item):
             self._on_change(old, item)
+            if mended:
+                self._on_set_aside(item.key)
+
+    def _set_aside(self, found: SetAside) -> None:
+        known = self._store.trouble_with(found.key)
+        old = self._store.get(found.key)
+        if not self._store.set_aside(found):
+            return
+        log.warning(
+            "object is malformed and passed over", resource=self._what, name=found.key or None, reason=found.reason
+        )
+        self._told_gone(old)
+        if known is None or known.reason != found.reason:
+            self._on_set_aside(found.key)
+
+    def _gone(self, key: str, version: str | None) -> None:
+        """An object was not there any more at a version; None: whatever is known of it, it is not."""
+        known = self._store.trouble_with(key)
+        self._told_gone(self._store.remove(key) if version is None else self._store.end(key, version))
+        if known is not None and self._store.trouble_with(key) is None:
+            self._on_set_aside(key)
 
     def _told_gone(self, old: T | None) -> None:
         if old is not None:

@@ -1,7 +1,11 @@
 """The last known state of the objects of one kind. The informer fills it; our own writes go in at once."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+LONGEST_NUMBER = 100
+"""Digits of a resource version that is taken for a number."""
 
 
 class Versioned(Protocol):
@@ -23,6 +27,18 @@ class HasVersion(Protocol):
 
 
 T = TypeVar("T", bound=Versioned)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """An object is there that cannot be understood, or not any more."""
+
+    key: str
+    """Empty where not even that is known."""
+    version: str
+    reason: str
+    """Why, and where in the object."""
+    uid: str = ""
 
 
 class Index(Generic[T]):
@@ -59,6 +75,8 @@ class Store(Generic[T]):
         self._deleted_by_us: dict[str, str] = {}
         """The last version of objects that a write of ours has ended, until the watch has told of it: its late
         events must not bring them back."""
+        self._set_aside: dict[str, SetAside] = {}
+        """The objects that are there and cannot be understood. None of them is in `_objects`."""
 
     def get(self, key: str) -> T | None:
         return self._objects.get(key)
@@ -82,8 +100,27 @@ class Store(Generic[T]):
         self._told_up_to = version
 
     def keys(self) -> set[str]:
-        """The keys of all objects, and of those of which the watch has not told yet that they are gone."""
-        return self._objects.keys() | self._deleted_by_us.keys()
+        """The keys of all objects, of those of which the watch has not told yet that they are gone, and of those that
+        cannot be understood.
+        """
+        return self._objects.keys() | self._deleted_by_us.keys() | self._set_aside.keys()
+
+    def trouble_with(self, key: str) -> SetAside | None:
+        """Why an object is not here though it is there; None: that is not so."""
+        return self._set_aside.get(key)
+
+    def troubles(self) -> tuple[SetAside, ...]:
+        """The objects that are there and cannot be understood."""
+        return tuple(self._set_aside.values())
+
+    def set_aside(self, found: SetAside) -> bool:
+        """An object is there that cannot be understood. False if that, or something newer, is known."""
+        known = self._version(found.key)
+        if known is not None and not is_newer(found.version, known):
+            return False
+        self.remove(found.key)
+        self._set_aside[found.key] = found
+        return True
 
     def put(self, new: T) -> bool:
         """Take an object in; False if the one that is there is the same version or newer."""
@@ -91,6 +128,7 @@ class Store(Generic[T]):
         if known is not None and not is_newer(new.metadata.resource_version, known):
             return False
         self._deleted_by_us.pop(new.key, None)
+        self._set_aside.pop(new.key, None)
         self._set(new)
         return True
 
@@ -128,6 +166,7 @@ class Store(Generic[T]):
     def remove(self, key: str) -> T | None:
         """The server has no such object any more; gives what was known of it."""
         self._deleted_by_us.pop(key, None)
+        self._set_aside.pop(key, None)
         gone = self._objects.pop(key, None)
         if gone is not None:
             for index in self._indexes:
@@ -143,8 +182,11 @@ class Store(Generic[T]):
             index.add(new)
 
     def _version(self, key: str) -> str | None:
-        known = self._objects.get(key)
-        return self._deleted_by_us.get(key) if known is None else known.metadata.resource_version
+        if (known := self._objects.get(key)) is not None:
+            return known.metadata.resource_version
+        if (odd := self._set_aside.get(key)) is not None:
+            return odd.version
+        return self._deleted_by_us.get(key)
 
 
 def is_newer(new: str, old: str) -> bool:
@@ -153,11 +195,18 @@ def is_newer(new: str, old: str) -> bool:
     They are numbers that grow, as far as one knows (Kubernetes, "Resource versions"). If one is not a number,
     any other version is taken for a later one: better to look twice than never.
     """
-    if new.isdecimal() and old.isdecimal():
-        return int(new) > int(old)
-    return new != old
+    numbers = _number(new), _number(old)
+    if numbers[0] is None or numbers[1] is None:
+        return new != old
+    return numbers[0] > numbers[1]
 
 
 def is_older(version: str, than: str) -> bool:
     """Whether a resource version is certainly earlier than another: both are numbers, and it is the smaller."""
-    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
+    numbers = _number(version), _number(than)
+    return numbers[0] is not None and numbers[1] is not None and numbers[0] < numbers[1]
+
+
+def _number(version: str) -> int | None:
+    # Python refuses numbers of thousands of digits.
+    return int(version) if version.isdecimal() and len(version) <= LONGEST_NUMBER else None

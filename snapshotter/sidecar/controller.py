@@ -13,6 +13,7 @@ from typing import Generic, TypeVar, assert_never
 import structlog
 
 from snapshotter.csi.driver import Driver
+from snapshotter.daemon.troubles import Troubles
 from snapshotter.daemon.written import Superseded
 from snapshotter.kube.errors import ApiError, Forbidden, NotFound
 from snapshotter.kube.events import Events
@@ -107,6 +108,7 @@ class Controller(ABC, Generic[C, K, A]):
         self._driver = surroundings.driver
         self._secrets = surroundings.secrets
         self._events = surroundings.events
+        self._troubles = Troubles(kind, store, surroundings.events)
         self._told_blockers: dict[str, _Told] = {}
         self._missed_driver: dict[str, int] = {}
         self._terms = terms
@@ -115,8 +117,10 @@ class Controller(ABC, Generic[C, K, A]):
     @property
     def terms(self) -> Terms:
         """What holds for every content at the moment."""
-        reason = self._classes_unknown()
-        return self._terms if reason is None else replace(self._terms, classes_unknown=reason)
+        reason, troubles = self._classes_unknown(), self._classes.troubles()
+        if reason is None and not troubles:
+            return self._terms
+        return replace(self._terms, classes_unknown=reason, class_troubles={each.key: each.reason for each in troubles})
 
     @terms.setter
     def terms(self, terms: Terms) -> None:
@@ -181,6 +185,11 @@ class Controller(ABC, Generic[C, K, A]):
         self._told_blockers.pop(content.name, None)
         self._missed_driver.pop(content.name, None)
 
+    def worth_telling(self, name: str) -> bool:
+        """Whether users are to hear that a content cannot be read."""
+        self._troubles.forget(name)
+        return self._troubles.untold(name)
+
     def take_missed(self) -> dict[str, int]:
         """The contents whose call was not sent because the driver was away, with their failures in a row before that.
 
@@ -193,6 +202,7 @@ class Controller(ABC, Generic[C, K, A]):
         """Bring one content closer to what it should be."""
         content = self._store.get(name)
         if content is None:
+            self._troubles.tell(name)
             return None
         self._tell_blocker(content)
         action = self.action(content)

@@ -12,6 +12,7 @@ from snapshotter.daemon.leadership import Leadership
 from snapshotter.kube.connection import Connection
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.objects import Objects
+from snapshotter.kube.reading import driver_of
 from snapshotter.metrics import Metrics, QueueMetrics
 from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.plan.lifecycle import Lane, Plan, Terms
@@ -73,6 +74,7 @@ class Part(Generic[C, K, A]):
             kind,
             metrics,
             wanted=lambda content: content.spec.driver == driver,
+            concerns_us=lambda raw: driver_of(raw) in (driver, None),
             field_selector=f"spec.driver={driver}",
             label_selector=label_selector,
         )
@@ -98,7 +100,13 @@ class Part(Generic[C, K, A]):
         self._classes = Informer(
             Objects(connection, class_kind, metrics), classes, self._wakeups.class_changed, what=class_kind.plural
         )
-        self._contents = Informer(objects, store, self._wakeups.content_changed, what=kind.plural)
+        self._contents = Informer(
+            objects,
+            store,
+            self._wakeups.content_changed,
+            what=kind.plural,
+            on_set_aside=self._wakeups.content_set_aside,
+        )
         self._exposed = partial(
             exposed, metrics, queue_name, driver, kind.name, self._queue, store, (self._classes, self._contents)
         )

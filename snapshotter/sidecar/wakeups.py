@@ -50,6 +50,11 @@ class Wakeups(Generic[C, K, A]):
         elif self._controller.worth_a_look(old, new):
             self._wake(new.name)
 
+    def content_set_aside(self, name: str) -> None:
+        """A content cannot be read, or is not one any more that cannot be."""
+        if self._controller.worth_telling(name):
+            self._queue.add(name)
+
     def class_changed(self, old: K | None, new: K | None) -> None:
         """An `OnChange` of the informer of classes."""
         changed = new or old

@@ -50,6 +50,14 @@ async def test_an_event_says_what_about_whom(server: ApiServer, connected: Conne
     assert (event["type"], event["reason"], event["message"], event["count"]) == ("Warning", "Reason", "a text", 1)
 
 
+@pytest.mark.parametrize("uid", ["", "uid-1"], ids=["without a uid", "with the uid of another"])
+async def test_odd_objects_do_not_share_an_event(server: ApiServer, connected: Connect, uid: str) -> None:
+    async with connected() as connection, sending(connection) as events:
+        for name in ("one", "two", "three"):
+            events.tell(CONTENT, Meta(name=name, uid=uid, resource_version="7"), "Warning", "Reason", name)
+    assert sorted(event["message"] for event in server.list("events")) == ["one", "three", "two"]
+
+
 async def test_the_same_is_counted_up_and_has_the_last_text(server: ApiServer, connected: Connect) -> None:
     async with connected() as connection, sending(connection) as events:
         for number in range(5):

@@ -1,6 +1,7 @@
 """One kind's door: pages, watches, selections, and objects that nobody understands."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from snapshotter.kube.connection import Connection, Limits, connect
 from snapshotter.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from snapshotter.kube.kinds import CLAIM, CONTENT, SNAPSHOT
 from snapshotter.kube.objects import Objects
+from snapshotter.kube.reading import driver_of
 from snapshotter.metrics import Metrics
 from snapshotter.model.content import Content
 from snapshotter.runtime.informer import Changed, Removed, SourceError, VersionExpired
+from snapshotter.runtime.store import SetAside
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.faults import Fault
 from tests.kube.conftest import Connect, changed_crds
@@ -69,9 +72,15 @@ async def test_an_object_that_breaks_its_schema_is_passed_over(tmp_path: Path, m
             async with contents.watch(listing.version) as events:
                 server.create(PLURAL, body("stranger", policy="Never"))
                 server.create(PLURAL, body("finer"))
-                removed, changed = await anext(events), await anext(events)
-            assert isinstance(removed, Removed)
-            assert isinstance(changed, Changed)
+                stranger, finer = await anext(events), await anext(events)
+            assert [
+                (found.key, found.reason) for found in (*listing.set_aside, stranger) if isinstance(found, SetAside)
+            ] == [
+                ("empty", "Object missing required field `spec`"),
+                ("strange", "Invalid enum value 'Perhaps' - at `$.spec.deletionPolicy`"),
+                ("stranger", "Invalid enum value 'Never' - at `$.spec.deletionPolicy`"),
+            ]
+            assert isinstance(finer, Changed)
     assert metrics.registry.get_sample_value("snapshotter_malformed_objects_total", {"resource": PLURAL}) == 3
 
 
@@ -158,6 +167,41 @@ async def test_objects_in_namespaces_are_told_apart(
         event = await anext(events)
     assert isinstance(event, Removed)
     assert event.key == "bank/nightly"
+
+
+async def test_what_is_not_ours_is_passed_over_without_a_word(
+    server: ApiServer, connection: Connection, metrics: Metrics
+) -> None:
+    contents = Objects(connection, CONTENT, metrics, concerns_us=lambda raw: driver_of(raw) in ("mine", None))
+    for driver in (b'"mine"', b'"another"', b"5"):
+        server.plant(PLURAL, driver.decode().strip('"'), b'{"metadata":{"name":"a"},"spec":{"driver":%s}}' % driver)
+    listing = await contents.list_all()
+    assert len(listing.set_aside) == 2
+    async with contents.watch(listing.version) as events:
+        odd = b'{"metadata":{"name":"b","resourceVersion":"@version@"},"spec":{"driver":"another"}}'
+        server.plant(PLURAL, "b", odd)
+        assert isinstance(await anext(events), Removed)
+
+
+NAMES = ("", ".", "..", "a/b", "../c")
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_object_that_no_request_could_name_is_set_aside(
+    server: ApiServer, contents: Objects[Content], name: str
+) -> None:
+    spec = body("a")["spec"]
+    server.plant(PLURAL, "a", json.dumps({"metadata": {"name": name}, "spec": spec}).encode())
+    listing = await contents.list_all()
+    assert not listing.objects
+    assert [found.reason for found in listing.set_aside] == ["Not the name of an object - at `$.metadata.name`"]
+
+
+async def test_a_name_leads_nowhere_else(server: ApiServer, contents: Objects[Content]) -> None:
+    server.create(PLURAL, body("a"))
+    for name in ("a?b=c", "a#b", "a%2fstatus", "a b"):
+        with pytest.raises(NotFound):
+            await contents.get(name)
 
 
 @pytest.mark.parametrize("code", [401, 403, 500, 503])

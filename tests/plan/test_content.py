@@ -116,6 +116,12 @@ CREATING = {
     "a class that does not exist is named, and the content not ignored (cases 10, 75)": Case(
         content(), Refuse(Step.CREATE, MISSING_CLASS), None
     ),
+    "a class that cannot be read is not said to be missing": Case(
+        content(),
+        Refuse(Step.CREATE, 'VolumeSnapshotClass "class-1" cannot be read: it is odd'),
+        None,
+        replace(TERMS, class_troubles={"class-1": "it is odd", "class-2": "no"}),
+    ),
     "that the classes cannot be read is not said to be the class's fault": Case(
         content(), Refuse(Step.CREATE, UNKNOWN_CLASS), None, replace(TERMS, classes_unknown="list: not allowed")
     ),

@@ -154,7 +154,8 @@ def test_any_text_is_one_line_of_bounded_length(text: str) -> None:
     line = one_line(text)
     assert len(line) <= LONGEST_CAUSE
     assert len(line.splitlines()) <= 1
-    if len(line) < LONGEST_CAUSE:
+    assert line.isprintable()
+    if len(line) < LONGEST_CAUSE and text.replace("\n", " ").isprintable():
         assert line == " ".join(text.split())
 
 
@@ -174,3 +175,18 @@ def test_so_does_one_about_many_volumes_with_long_names(cause: str, count: int) 
     what = groups.attempted(deleting, groups.CreateGroupSnapshot("group", volumes)).what
     text = message(deleting, what, ascii_cause, attempt=1000, retry_in=300.0)
     assert len(text.encode()) <= 1024
+
+
+PLAIN = {
+    "lines become one": ("a\n b\r\n\tc", "a b c"),
+    "what a terminal would obey is not passed on": ("\x1b[31mred\x00\x07\u202eevil", "�[31mred��\ufffdevil"),
+    "halves of surrogate pairs cannot be written": ("\ud800", "�"),
+    "other languages are left as they are": ("größer 大きい \U0001f4be", "größer 大きい \U0001f4be"),
+    "a text is cut": ("x" * 5_000_000, "x" * (LONGEST_CAUSE - 1) + "…"),
+    "a megabyte of blanks says nothing": (" " * 1_000_000 + "end", ""),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), PLAIN.values(), ids=PLAIN.keys())
+def test_a_text_from_elsewhere_is_made_plain(text: str, told: str) -> None:
+    assert one_line(text) == told

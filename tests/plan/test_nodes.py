@@ -54,6 +54,7 @@ CHOSEN: dict[str, tuple[dict[str, Any], str | None]] = {
     "DoesNotExist with values is broken": (affinity(term(rule("odd", "DoesNotExist", "a"))), None),
     "more than two numbers is broken": (affinity(term(rule("size", "Gt", "1", "2"))), None),
     "more than a word is broken": (affinity(term(rule("size", "Gt", "few"))), None),
+    "more than a number that no machine holds is broken": (affinity(term(rule("size", "Gt", "9" * 5000))), None),
     "a word is not more": (affinity(term(rule("odd", "Gt", "1"))), None),
     "what is not there is not more": (affinity(term(rule("nothing", "Gt", "1"))), None),
     "another field is never there": (affinity(term(fields=(rule("spec.unschedulable", "Exists"),))), None),

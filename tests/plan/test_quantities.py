@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshotter.plan.quantities import is_zero, quantity
+from snapshotter.plan.quantities import is_zero, possible, quantity
 
 WRITTEN = {
     0: "0",
@@ -39,6 +39,11 @@ def test_what_is_written_is_the_size(size: int) -> None:
     written = quantity(size)
     number = written.rstrip("kKMGTPEi")
     assert int(number) * suffixes.get(written[len(number) :], 1) == size
+
+
+@pytest.mark.parametrize(("size", "known"), [(None, None), (-1, None), (0, 0), (5, 5)])
+def test_nothing_is_smaller_than_nothing(size: int | None, known: int | None) -> None:
+    assert possible(size) == known
 
 
 @pytest.mark.parametrize("written", ["0", 0, "0Gi", "00", "0.0", "-0", "0e3", "0E3"])

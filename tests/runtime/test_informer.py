@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from snapshotter.runtime.informer import (
     Bookmark,
@@ -17,7 +18,7 @@ from snapshotter.runtime.informer import (
     SourceError,
     VersionExpired,
 )
-from snapshotter.runtime.store import Store
+from snapshotter.runtime.store import SetAside, Store
 from snapshotter.runtime.workqueue import Backoff
 from tests.runtime.scripted import FOR_EVER, Scripted, Silence, Step
 from tests.runtime.things import Thing, thing
@@ -35,8 +36,14 @@ class Watching:
         self.source = source
         self.store: Store[Thing] = Store()
         self.told: list[Told] = []
+        self.odd: list[str] = []
         self.informer = Informer(
-            source, self.store, self._tell, what="things", backoff=Backoff(start=0.2, maximum=10.0, jitter=0.0)
+            source,
+            self.store,
+            self._tell,
+            what="things",
+            on_set_aside=self.odd.append,
+            backoff=Backoff(start=0.2, maximum=10.0, jitter=0.0),
         )
 
     def _tell(self, old: Thing | None, new: Thing | None) -> None:
@@ -67,6 +74,10 @@ async def watching(
 
 def listing(version: int | str, *things: Thing) -> Listing[Thing]:
     return Listing(things, str(version))
+
+
+def thing_changed(name: str, version: int) -> Changed[Thing]:
+    return Changed(thing(name, version))
 
 
 A1, A5, A6, A7 = (thing("a", version) for version in (1, 5, 6, 7))
@@ -371,6 +382,62 @@ async def test_a_server_that_only_refuses_is_not_heard_of() -> None:
         age = world.informer.seconds_since_contact()
         assert age is not None
         assert age == pytest.approx(now() - since, abs=10)
+
+
+ODD_A6, ODD_A7 = SetAside("a", "6", "odd"), SetAside("a", "7", "odd")
+
+
+async def test_what_cannot_be_understood_any_more_is_told_as_gone_and_comes_back() -> None:
+    async with watching([listing(5, A5)], [(ODD_A6, thing_changed("a", 8), FOR_EVER)]) as world:
+        assert world.told == [(None, A5), (A5, None), (None, thing("a", 8))]
+        assert world.odd == ["a", "a"]
+
+
+async def test_what_cannot_be_understood_is_logged_once_for_each_version() -> None:
+    with capture_logs() as logs:
+        again = Listing((B6,), "7", (ODD_A6,))
+        lists = [Listing((B6,), "6", (ODD_A6,)), again, again]
+        watches = [(VersionExpired("x"),), (VersionExpired("x"),), (ODD_A7, FOR_EVER)]
+        async with watching(lists, watches) as world:
+            await asyncio.sleep(20)
+            assert world.store.trouble_with("a") == ODD_A7
+            assert world.odd == ["a"], "the trouble is the same"
+    lines = [entry for entry in logs if entry["event"] == "object is malformed and passed over"]
+    assert [(line["resource"], line["name"], line["reason"]) for line in lines] == [("things", "a", "odd")] * 2
+
+
+GONE: dict[str, tuple[list[Listing[Thing] | SourceError], list[Step]]] = {
+    "an event tells": ([Listing((), "6", (ODD_A6,))], [Removed("a", "7"), FOR_EVER]),
+    "a list tells": ([Listing((), "6", (ODD_A6,)), listing(7)], [VersionExpired("x")]),
+    "a restored server does not have it": ([Listing((), "6", (ODD_A6,)), listing(2)], [VersionExpired("x")]),
+}
+
+
+@pytest.mark.parametrize(("lists", "steps"), GONE.values(), ids=GONE.keys())
+async def test_the_end_of_what_cannot_be_understood_is_noticed(
+    lists: list[Listing[Thing] | SourceError], steps: list[Step]
+) -> None:
+    async with watching(lists, [steps, (FOR_EVER,)]) as world:
+        await asyncio.sleep(5)
+        assert world.store.troubles() == ()
+        assert world.odd == ["a", "a"]
+        assert world.told == []
+
+
+async def test_a_restored_server_may_have_in_an_odd_form_what_was_known() -> None:
+    lists = [listing(7, A7), Listing((), "3", (SetAside("a", "2", "odd"),))]
+    async with watching(lists, [(VersionExpired("x"),), (FOR_EVER,)]) as world:
+        await asyncio.sleep(5)
+        assert world.told == [(None, A7), (A7, None)]
+        assert world.store.trouble_with("a") == SetAside("a", "2", "odd")
+
+
+async def test_a_late_event_about_an_odd_form_does_not_undo_what_came_after() -> None:
+    async with watching([listing(5, A5)], [(Silence(1.0), ODD_A6, FOR_EVER)]) as world:
+        world.store.record(A7)
+        await asyncio.sleep(2)
+        assert world.store.get("a") == A7
+        assert world.odd == []
 
 
 async def test_an_informer_ends_when_it_is_cancelled() -> None:

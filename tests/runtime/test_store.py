@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshotter.runtime.store import Store, is_newer
+from snapshotter.runtime.store import SetAside, Store, is_newer, is_older
 from tests.runtime.things import Thing, thing
 
 NEWER = {
@@ -15,6 +15,7 @@ NEWER = {
     "an earlier number of more digits": ("2", "10", False),
     "leading zeros mean nothing": ("010", "10", False),
     "numbers beyond 64 bits": (str(2**80 + 1), str(2**80), True),
+    "a number that Python refuses is taken for none": ("9" * 5000, "8" * 5000, True),
     "what is not a number, after one (case 69)": ("xxx", "1", True),
     "a number after what is not one": ("1", "xxx", True),
     "the same, not a number": ("xxx", "xxx", False),
@@ -28,6 +29,11 @@ NEWER = {
 @pytest.mark.parametrize(("new", "old", "expected"), NEWER.values(), ids=NEWER.keys())
 def test_a_version_is_newer(new: str, old: str, expected: bool) -> None:
     assert is_newer(new, old) is expected
+
+
+def test_numbers_that_python_refuses_are_not_told_to_be_older() -> None:
+    assert is_older("1", "2")
+    assert not is_older("8" * 5000, "9" * 5000)
 
 
 def filled(*things: Thing) -> Store[Thing]:
@@ -185,3 +191,41 @@ def test_an_index_is_what_one_finds_by_looking_at_all(steps: list[tuple[str, str
 def values_of(item: Thing) -> list[str]:
     """Some things have several values, and some have none."""
     return [item.metadata.uid, "all"] if item.metadata.uid else []
+
+
+def test_what_cannot_be_understood_is_known_and_not_there() -> None:
+    store = filled(thing("a", 1))
+    index = store.index(lambda item: [item.metadata.uid])
+    odd = SetAside("a", "2", "odd")
+    assert store.set_aside(odd)
+    assert (store.get("a"), store.trouble_with("a"), store.troubles()) == (None, odd, (odd,))
+    assert index.of("u") == ()
+    assert store.keys() == {"a"}
+    assert not store.set_aside(odd), "it is known"
+    assert store.put(thing("a", 3))
+    assert (store.get("a"), store.trouble_with("a")) == (thing("a", 3), None)
+
+
+LATE: dict[str, tuple[str, bool]] = {"a later version": ("6", True), "an earlier one": ("4", False)}
+
+
+@pytest.mark.parametrize(("version", "counts"), LATE.values(), ids=LATE.keys())
+def test_what_cannot_be_understood_obeys_versions(version: str, counts: bool) -> None:
+    store = filled(thing("a", 5))
+    assert store.set_aside(SetAside("a", version, "odd")) is counts
+    store = filled()
+    store.set_aside(SetAside("a", "5", "odd"))
+    assert store.put(thing("a", version)) is counts
+    store = filled()
+    store.set_aside(SetAside("a", "5", "odd"))
+    store.end("a", version)
+    assert (store.trouble_with("a") is None) is counts
+
+
+def test_an_answer_does_not_bring_back_what_cannot_be_understood_any_more() -> None:
+    store = filled(thing("a", 1))
+    store.set_aside(SetAside("a", "5", "odd"))
+    store.record(thing("a", 4))
+    store.add(thing("a", 4))
+    assert store.get("a") is None
+    assert store.trouble_with("a") is not None

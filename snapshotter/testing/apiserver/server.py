@@ -20,6 +20,7 @@ from snapshotter.testing.apiserver.handlers import Handlers
 from snapshotter.testing.apiserver.housekeeping import Housekeeping
 from snapshotter.testing.apiserver.json_tree import copied
 from snapshotter.testing.apiserver.kinds import CRD_GROUP, CRD_PLURAL, Catalogue, builtin_kinds, from_definition
+from snapshotter.testing.apiserver.planting import outline
 from snapshotter.testing.apiserver.registry import Registry
 from snapshotter.testing.apiserver.requests import Record
 from snapshotter.testing.apiserver.status import Json
@@ -159,6 +160,7 @@ class ApiServer:
                 web.post(f"{PREFIX}/compact", self._on_compact),
                 web.post(f"{PREFIX}/cut-watches", self._on_cut_watches),
                 web.post(f"{PREFIX}/mute-watches", self._on_mute_watches),
+                web.post(f"{PREFIX}/plant", self._on_plant),
                 web.route("*", f"{PREFIX}/{{path:.*}}", _no_such_action),
                 web.route("*", "/{path:.*}", self._handlers.handle),
             ]
@@ -176,6 +178,18 @@ class ApiServer:
         body = {"apiVersion": kind.api_version(kind.storage_version), "kind": kind.kind, **copied(body)}
         target = Target(kind, kind.storage, namespace)
         return self._registry.create(target, body, WriteOptions()).stored.fresh()
+
+    def plant(self, plural: str, name: str, raw: bytes, namespace: str = "") -> None:
+        """Put JSON in the place of an object past every rule, as if an earlier schema had let it pass.
+
+        Whoever reads the object gets it as it is, with its new version where it has `@version@`.
+        """
+        kind = self._catalogue.of_plural(plural)
+        self._store.plant(kind.key, (namespace, name), outline(kind, (namespace, name), raw), raw)
+
+    def uproot(self, plural: str, name: str, namespace: str = "") -> None:
+        """Remove an object past every rule, whatever finalizers it has. Raises `KeyError` if there is none."""
+        self._store.remove(self._catalogue.of_plural(plural).key, (namespace, name))
 
     @property
     def admin_token(self) -> str:
@@ -209,6 +223,11 @@ class ApiServer:
 
     async def _on_compact(self, _: web.Request) -> web.Response:
         self.compact()
+        return json_response({})
+
+    async def _on_plant(self, request: web.Request) -> web.Response:
+        about = request.query
+        self.plant(about["plural"], about["name"], await request.read(), about.get("namespace", ""))
         return json_response({})
 
     async def _on_cut_watches(self, _: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ Objects in the store never change: a write puts a new one in the place of the ol
 an object takes a `fresh()` copy.
 """
 
+import copy
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ Key = tuple[str, str]
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 _HISTORY_LENGTH = 20_000
+
+PLANTED_VERSION = b"@version@"
+"""Stands for the resource version in the JSON of an object that is planted."""
 
 
 class Expired(Exception):
@@ -46,6 +50,20 @@ class Stored:
         """A copy that may be changed."""
         copy: Json = msgspec.json.decode(self.encoded)
         return copy
+
+
+@dataclass(frozen=True, eq=False)
+class Planted(Stored):
+    """An object whose JSON was put in past every rule. `object` is what the server itself makes of it."""
+
+    raw: bytes = b""
+
+    @property
+    def encoded(self) -> bytes:
+        return self.raw
+
+    def fresh(self) -> Json:
+        return copy.deepcopy(self.object)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +140,18 @@ class Store:
         collection = self._collection(resource)
         old = collection.objects.get(key)
         new = self._stamped(key, value)
+        collection.objects[key] = new
+        if old is None:
+            collection.sorted_keys = None
+        self._record(resource, Change("MODIFIED" if old else "ADDED", new.version, new, old))
+        return new
+
+    def plant(self, resource: Resource, key: Key, value: Json, raw: bytes) -> Stored:
+        """As `put`, but clients get this JSON as it is, with the new version in the place of `PLANTED_VERSION`."""
+        collection = self._collection(resource)
+        old = collection.objects.get(key)
+        outline = self._stamped(key, value)
+        new = Planted(key, outline.version, value, raw=raw.replace(PLANTED_VERSION, str(outline.version).encode()))
         collection.objects[key] = new
         if old is None:
             collection.sorted_keys = None

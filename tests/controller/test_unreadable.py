@@ -1,0 +1,86 @@
+"""Objects that cannot be read, with both programs at work: users are told, nothing is lost, and mending is enough."""
+
+import json
+
+from snapshotter.names import MALFORMED
+from tests.controller.conftest import each_sort
+from tests.controller.shop import NAMESPACE, Shop, Sort
+from tests.world import Object
+
+
+def spoiled(found: Object, field: str) -> bytes:
+    """An object with a number in the place of something in its spec."""
+    body = found | {"spec": found["spec"] | {field: 5}}
+    return json.dumps(body | {"metadata": found["metadata"] | {"resourceVersion": "@version@"}}).encode()
+
+
+def sound(found: Object) -> bytes:
+    return json.dumps(found | {"metadata": found["metadata"] | {"resourceVersion": "@version@"}}).encode()
+
+
+def told(shop: Shop, name: str, reason: str) -> list[str]:
+    return [event["message"] for event in shop.world.events(name) if event["reason"] == reason]
+
+
+@each_sort
+async def test_promise_1_a_request_does_not_go_without_a_content_that_cannot_be_read(shop: Shop, sort: Sort) -> None:
+    async with shop.programs():
+        await shop.make("one")
+        await shop.world.until(lambda: shop.at_rest("one"))
+        content = shop.content("one")
+        assert content is not None
+        name = content["metadata"]["name"]
+        stored = set(shop.world.driver.snapshots)
+        shop.world.server.plant(shop.world.kind.plural, name, spoiled(content, "deletionPolicy"))
+        # The sidecar tells of it, and so does the controller.
+        await shop.world.until(lambda: len(told(shop, name, MALFORMED)) == 2)
+        why = "Expected `str`, got `int` - at `$.spec.deletionPolicy`"
+        assert all(text.endswith(why) for text in told(shop, name, MALFORMED))
+        assert shop.ready("one")
+        await shop.delete("one")
+        await shop.world.until(lambda: told(shop, "one", "SnapshotDeletePending"))
+        assert told(shop, "one", "SnapshotDeletePending") == [
+            f'the deletion waits: {sort.kind.content} "{name}" cannot be read: {why}'
+        ]
+        assert set(shop.world.driver.snapshots) == stored
+        shop.world.server.plant(shop.world.kind.plural, name, sound(content))
+        await shop.world.until(shop.nothing_left)
+
+
+@each_sort
+async def test_a_request_that_cannot_be_read_is_told_of_once_and_served_when_it_is_mended(
+    shop: Shop, sort: Sort
+) -> None:
+    async with shop.programs():
+        await shop.make("one")
+        await shop.world.until(lambda: shop.at_rest("one"))
+        request = shop.request("one")
+        assert request is not None
+        for _ in range(3):
+            shop.world.server.plant(sort.plural, "two", spoiled(renamed(request), "source"), NAMESPACE)
+        await shop.world.until(lambda: told(shop, "two", MALFORMED))
+        shop.world.server.plant(sort.plural, "two", sound(renamed(request)), NAMESPACE)
+        await shop.world.until(lambda: shop.ready("two"))
+        (event,) = [event for event in shop.world.events("two") if event["reason"] == MALFORMED]
+        assert event["count"] == 1
+        assert event["message"].endswith("Expected `object`, got `int` - at `$.spec.source`")
+
+
+def renamed(request: Object) -> Object:
+    """The same wish under another name, before anything was done for it."""
+    metadata = {"name": "two", "namespace": NAMESPACE, "uid": "uid-of-two"}
+    return {key: value for key, value in request.items() if key != "status"} | {"metadata": metadata}
+
+
+async def test_a_gone_content_that_could_not_be_read_holds_nobody_any_more(shop: Shop) -> None:
+    async with shop.programs():
+        await shop.make("one")
+        await shop.world.until(lambda: shop.at_rest("one"))
+        content = shop.content("one")
+        assert content is not None
+        name = content["metadata"]["name"]
+        shop.world.server.plant("volumesnapshotcontents", name, spoiled(content, "driver"))
+        await shop.delete("one")
+        await shop.world.until(lambda: told(shop, "one", "SnapshotDeletePending"))
+        shop.world.server.uproot("volumesnapshotcontents", name)
+        await shop.world.until(lambda: shop.request("one") is None)
