@@ -226,9 +226,11 @@ class Part(Generic[U, C, K, A]):
 
     def _request_set_aside(self, key: str) -> None:
         self._controller.set_aside(key)
-        self.request_desk.consider(key)
+        if self._shop.leadership.won.is_set():
+            self.request_desk.consider(key)
 
     def _content_set_aside(self, name: str) -> None:
         self._upkeep.set_aside(name)
-        self.content_desk.consider(name)
+        if self._shop.leadership.won.is_set():
+            self.content_desk.consider(name)
         self._sort.on_content_set_aside(name)

@@ -35,6 +35,8 @@ class Wakeups(Generic[C, K, A]):
         for content in self._store:
             if self._controller.worth_a_look(None, content):
                 self._wake(content.name)
+        for odd in self._store.troubles():
+            self._queue.add(odd.key)
 
     def content_changed(self, old: C | None, new: C | None) -> None:
         """An `OnChange` of the informer of contents."""
@@ -52,7 +54,7 @@ class Wakeups(Generic[C, K, A]):
 
     def content_set_aside(self, name: str) -> None:
         """A content cannot be read, or is not one any more that cannot be."""
-        if self._controller.worth_telling(name):
+        if self._controller.worth_telling(name) and self._working:
             self._queue.add(name)
 
     def class_changed(self, old: K | None, new: K | None) -> None:

@@ -101,6 +101,9 @@ async def test_a_standby_queues_nothing_and_begins_with_all_that_is_to_be_done(w
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": held}
     await world.request("POST", LEASES, lease)
     await world.make_content("before")
+    world.server.plant(
+        world.kind.plural, "odd", b'{"metadata":{"name":"odd"},"spec":{"driver":"%s"}}' % DRIVER.encode()
+    )
     async with world.sidecar(election=QUICK) as sidecar:
         await world.until(lambda: not sidecar.health.ready())
         await world.make_content("meanwhile")
@@ -109,7 +112,7 @@ async def test_a_standby_queues_nothing_and_begins_with_all_that_is_to_be_done(w
         for queue in ("csi-snapshotter-content", "csi-snapshotter-groupsnapshotcontent"):
             assert sidecar.registry.get_sample_value("workqueue_depth", {"name": queue}) == 0
         await world.request("PATCH", f"{LEASES}/{LEASE}", {"spec": {"holderIdentity": ""}}, MERGE)
-        await world.until(lambda: world.ready("before") and world.ready("meanwhile"))
+        await world.until(lambda: world.ready("before") and world.ready("meanwhile") and world.events("odd"))
 
 
 async def test_a_leader_works_and_gives_the_lease_away_at_the_end(world: World) -> None:
