@@ -43,7 +43,7 @@ PATIENT: Final = (
     "--leader-election-renew-deadline=30s",
     "--leader-election-retry-period=5s",
 )
-FLAGS: Final = ("--retry-interval-start=200ms", "--retry-interval-max=5s", "--shutdown-grace-period=5s")
+FLAGS: Final = ("--retry-interval-start=500ms", "--retry-interval-max=5s", "--shutdown-grace-period=5s")
 NOT_WORK: Final = re.compile(r"/leases|/events|selfsubjectaccessreviews")
 """In the paths of writes that a program makes also when it does not lead."""
 
