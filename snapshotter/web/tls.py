@@ -157,7 +157,7 @@ class TlsServer:
                         self._check(len(body))
             except TimeoutError:
                 raise BadBody(408, f"the body did not arrive within {self._bounds.read:g}s") from None
-            except web.RequestPayloadError as error:
+            except (web.RequestPayloadError, ConnectionResetError) as error:
                 raise BadBody(400, "the body is broken") from error
             return bytes(body)
 

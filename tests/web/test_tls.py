@@ -242,12 +242,20 @@ async def test_an_answer_that_is_not_taken_ends_the_connection(tmp_path: Path) -
         writer.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /held HTTP/1.1\r\nHost: a\r\nAccept: much\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+    ],
+    ids=["while it waits", "amid its request"],
+)
 async def test_a_client_that_goes_before_its_answer_is_no_error(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     async with made(tmp_path) as served:
         _, writer = await served.connect()
-        writer.write(b"GET /held HTTP/1.1\r\nHost: a\r\nAccept: much\r\n\r\n")
+        writer.write(sent)
         await in_hand(served)
         writer.close()
         with contextlib.suppress(ConnectionError, ssl.SSLError):
