@@ -6,7 +6,6 @@ is known who did what. The API server reaches the webhook through a proxy, too.
 
 import asyncio
 import base64
-import os
 import re
 import sys
 from collections import Counter
@@ -31,8 +30,6 @@ from tests.kubernetes import server as kube
 from tests.world import DRIVER, KINDS
 
 COMMANDS: Final = Path(sys.executable).parent
-ON_KUBE: Final = os.environ.get("SNAPSHOTTER_SOAK_SERVER", "standin") == "kube"
-"""Whether the API server is a real one, which `tests/kubernetes/build.py` has built."""
 CLAIMS: Final[Mapping[str, str]] = {f"claim-{number}": f"set-{number % 3}" for number in range(6)}
 """The claims, each with the set of claims that it is in: what groups are made of."""
 PATIENT: Final = (
@@ -170,11 +167,14 @@ def _total(page: str, series: str) -> float:
 
 
 @asynccontextmanager
-async def staged(directory: Path) -> AsyncIterator[Stage]:
-    """All processes, serving. One that ends by itself is a `PieceFailed`, at once."""
+async def staged(directory: Path, *, on_kube: bool) -> AsyncIterator[Stage]:
+    """All processes, serving. One that ends by itself is a `PieceFailed`, at once.
+
+    `on_kube`: with a real API server of its own, which `tests/kubernetes/build.py` has built.
+    """
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        server = await stack.enter_async_context(_kube(directory) if ON_KUBE else _standin(directory, tasks))
+        server = await stack.enter_async_context(_kube(directory) if on_kube else _standin(directory, tasks))
         api = await stack.enter_async_context(KubeClient(server.url, server.token, server.authority))
         driver_url = f"http://127.0.0.1:{free_port()}"
         driver = Piece(_driver_command(directory, driver_url), tasks)

@@ -1,8 +1,8 @@
 """Users make and delete snapshots and groups while nothing between the programs is to be relied on; then all is well.
 
 In CI it takes some seconds. `SNAPSHOTTER_SOAK_SECONDS=600` makes it long, and then some watches go silent for good;
-`SNAPSHOTTER_SOAK_SEED` throws other dice, `SNAPSHOTTER_SOAK_SERVER=kube` takes a real API server. What is measured is
-shown by `pytest -s`. See docs/testing.md.
+`SNAPSHOTTER_SOAK_SEED` throws other dice, `--kube` takes a real API server. What is measured is shown by `pytest -s`.
+See docs/testing.md.
 """
 
 import asyncio
@@ -156,8 +156,10 @@ def say(what: str, signs: Mapping[str, Signs] | None = None) -> None:
 
 
 @pytest.mark.timeout(300 + 2 * SECONDS)
-async def test_promise_11_in_any_weather_nothing_is_lost_and_nothing_leaks(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+async def test_promise_11_in_any_weather_nothing_is_lost_and_nothing_leaks(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    async with staged(tmp_path, on_kube=request.config.getoption("--kube")) as stage:
         board = Board(stage.api)
         async with board.kept():
             users = Users(stage.api, board, SEED)
