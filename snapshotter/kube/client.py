@@ -69,7 +69,7 @@ def _sparingly() -> Iterator[None]:
 
 
 with _sparingly():
-    from kubernetes_asyncio.client import ApiClient, Configuration
+    from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
-__all__ = ["ApiClient", "ConfigException", "Configuration", "load_incluster_config", "load_kube_config"]
+__all__ = ["ConfigException", "Configuration", "load_incluster_config", "load_kube_config"]

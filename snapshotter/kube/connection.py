@@ -1,4 +1,4 @@
-"""The connection to the API server: requests with raw bytes in and out, on kubernetes_asyncio's transport.
+"""The connection to the API server: requests with raw bytes in and out, with kubernetes_asyncio's configuration.
 
 Everything that holds for all requests is here: credentials, timeouts, the client-side limit, obeying 429.
 """
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 import structlog
 import yaml.error
 from aiolimiter import AsyncLimiter
 
 from snapshotter.kube.attributes import access_of
 from snapshotter.kube.client import (
-    ApiClient,
     ConfigException,
     Configuration,
     load_incluster_config,
     load_kube_config,
 )
 from snapshotter.kube.errors import ApiError, Forbidden, Unauthorized, Unreachable, api_error
+from snapshotter.kube.session import open_session
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.plan.permissions import Access
 
@@ -81,7 +82,8 @@ class Connection:
     def __init__(
         self,
         kubeconfig: Path | None,
-        client: ApiClient,
+        configuration: Configuration,
+        session: aiohttp.ClientSession,
         limits: Limits,
         metrics: DaemonMetrics,
         user_agent: str,
@@ -89,10 +91,12 @@ class Connection:
         refused: Refused,
     ) -> None:
         self._kubeconfig = kubeconfig
-        self._client = client
+        self._configuration = configuration
+        self._session = session
         self._limiter = limits.limiter()
         self._requests = metrics.api_requests
-        self._user_agent = user_agent
+        # Compressing costs more than it saves: the API server is near, and lists are long.
+        self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._permit = permit
         self._refused = refused
 
@@ -197,20 +201,19 @@ class Connection:
         content_type: str,
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        configuration = self._client.configuration
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._user_agent}
+        configuration = self._configuration
+        headers = self._headers | {"Content-Type": content_type}
         for setting in (await configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
-        response: aiohttp.ClientResponse = await self._client.rest_client.request(
+        return await self._session.request(
             method,
             (configuration.host or "").rstrip("/") + path,
-            query_params=dict(query) if query else None,
+            params=query,
             headers=headers,
-            body=body,
-            _preload_content=False,
-            _request_timeout=timeout,
+            data=None if body is None else msgspec.json.encode(body),
+            timeout=timeout,
+            server_hostname=configuration.tls_server_name,
         )
-        return response
 
     async def refresh_credentials(self) -> None:
         """Read the configuration anew: tokens expire, and exec plugins give others. Trouble is only logged."""
@@ -219,8 +222,8 @@ class Connection:
         except BadConfiguration as error:
             log.warning("credentials could not be read again", reason=str(error))
             return
-        self._client.configuration.api_key = fresh.api_key
-        self._client.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+        self._configuration.api_key = fresh.api_key
+        self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
 
 
 @asynccontextmanager
@@ -238,14 +241,12 @@ async def connect(
     `permit` is asked before each request that changes something; `refused` is told of each 403.
     """
     configuration = await _load(kubeconfig)
-    # Watches keep their connections; more requests than this at a time would only wait in the server.
-    configuration.connection_pool_maxsize = 100
     try:
-        client = ApiClient(configuration)
+        session = open_session(configuration)
     except (OSError, ssl.SSLError, ValueError) as error:
         raise BadConfiguration(f"the certificates of {_source(kubeconfig)} are unusable: {error}") from error
-    async with client:
-        yield Connection(kubeconfig, client, limits, metrics, user_agent, permit, refused)
+    async with session:
+        yield Connection(kubeconfig, configuration, session, limits, metrics, user_agent, permit, refused)
 
 
 async def _load(kubeconfig: Path | None) -> Configuration:

@@ -49,3 +49,16 @@ def changed_crds(directory: Path, change: Callable[[dict[str, object]], object])
             change(version)
         (target / f"{definition['metadata']['name']}.yaml").write_text(yaml.safe_dump(definition))
     return target
+
+
+def kubeconfig_for(url: str, token: str = "none") -> str:  # noqa: S107 (a word)
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "c", "user": {"token": token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        }
+    )

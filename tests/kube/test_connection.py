@@ -4,14 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-import yaml
 
 from snapshotter.kube import errors
 from snapshotter.kube.connection import BadConfiguration, Connection, Limits, connect
 from snapshotter.metrics import Metrics
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.faults import Fault
-from tests.kube.conftest import Connect
+from tests.kube.conftest import Connect, kubeconfig_for
 
 NAMESPACE = "/api/v1/namespaces/default"
 
@@ -95,7 +94,7 @@ async def test_an_expired_token_is_read_anew(server: ApiServer, tmp_path: Path, 
         path.write_text(kubeconfig_for(server.url, token="new"))  # noqa: S106 (a word)
         server.faults.set(Fault(match=NAMESPACE, times=1, error=401))
         await connection.request("GET", NAMESPACE)
-        assert connection._client.configuration.api_key["BearerToken"] == "Bearer new"
+        assert connection._configuration.api_key["BearerToken"] == "Bearer new"
     assert [record.status for record in server.requests] == [200, 401, 200]
 
 
@@ -135,19 +134,6 @@ async def test_in_a_cluster_the_environment_says_where_it_is(metrics: Metrics, m
     with pytest.raises(BadConfiguration, match="the in-cluster configuration is unusable"):
         async with connect(None, Limits(), metrics, user_agent="test/1"):
             pass
-
-
-def kubeconfig_for(url: str, token: str = "none") -> str:  # noqa: S107 (a word)
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": url}}],
-            "users": [{"name": "c", "user": {"token": token}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-        }
-    )
 
 
 async def read_all(connection: Connection) -> list[bytes]:

@@ -15,8 +15,7 @@ from snapshotter.metrics import Metrics
 from snapshotter.names import GROUP_SNAPSHOT_GROUP
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.faults import Fault
-from tests.kube.conftest import Connect
-from tests.kube.test_connection import kubeconfig_for
+from tests.kube.conftest import Connect, kubeconfig_for
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 DEFINITIONS = [
