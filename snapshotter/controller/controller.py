@@ -92,6 +92,7 @@ class Controller:
             ),
             self._informer(VOLUME, storage.volumes, self._wakeups.volume_changed),
         ]
+        self._needed = tuple(self._informers)
         if settings.control.distributed:
             self._informers.append(self._informer(NODE, storage.all_nodes, lambda _old, _new: None))
         self._singles = self._single_part()
@@ -117,7 +118,7 @@ class Controller:
             wakeups.contents = None if part is None else part.content_desk
 
         surroundings = self._surroundings("Snapshot", self._driver_of_snapshot)
-        return Part(
+        part = Part(
             Sorted(
                 kind=SNAPSHOT,
                 content_kind=CONTENT,
@@ -138,6 +139,8 @@ class Controller:
             lambda sort: SnapshotController(sort, surroundings),
             at_work,
         )
+        stores.trouble_with_classes = part.trouble_with_classes
+        return part
 
     def _group_part(self, version: str) -> GroupPart:
         # What was known of groups in another version, or of those that were there before, counts for nothing.
@@ -163,7 +166,7 @@ class Controller:
                 written_contents=self._singles.written_contents,
             )
 
-        return Part(
+        part = Part(
             Sorted(
                 kind=group_snapshot(version),
                 content_kind=group_content(version),
@@ -184,6 +187,8 @@ class Controller:
             make_controller,
             at_work,
         )
+        stores.trouble_with_classes = part.trouble_with_classes
+        return part
 
     def _groups_absent(self) -> None:
         if self.stores.groups.known is None:
@@ -230,7 +235,8 @@ class Controller:
 
     async def _synced(self) -> None:
         for informer in self._informers:
-            await informer.synced.wait()
+            # Where nodes may not be read, contents are made all the same, for no node.
+            await (informer.synced if informer in self._needed else informer.answered).wait()
 
     async def work(self, end: Callable[[], Awaitable[object]]) -> None:
         """Work while we lead, until `end` returns, then finish what is in hand within the grace time.
@@ -239,7 +245,7 @@ class Controller:
         """
         with ExitStack() as shown:
             for informer in self._informers:
-                self.health.watch(informer)
+                self.health.watch(informer, optional=informer not in self._needed)
                 shown.callback(self.health.unwatch, informer)
             shown.enter_context(exposed_watches(self._metrics, self._informers))
             shown.callback(

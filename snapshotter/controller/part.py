@@ -20,6 +20,7 @@ from snapshotter.kube.objects import Objects
 from snapshotter.metrics import QueueMetrics, WorkMetrics
 from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.model.user_snapshot import UserSnapshot
+from snapshotter.names import GROUP_SNAPSHOT_GROUP
 from snapshotter.plan.cluster import Cluster
 from snapshotter.plan.requests import Reasons, Terms
 from snapshotter.runtime.informer import Informer, OnChange
@@ -111,10 +112,11 @@ class Part(Generic[U, C, K, A]):
         self._content_queue = self._queue(sort.content_queue)
         self.request_desk = Desk(self._request_queue, self._controller)
         self.content_desk = Desk(self._content_queue, self._upkeep)
+        self._classes = Informer(
+            Objects(connection, sort.class_kind, metrics), sort.classes, sort.on_class, what=sort.class_kind.plural
+        )
         self._informers = (
-            Informer(
-                Objects(connection, sort.class_kind, metrics), sort.classes, sort.on_class, what=sort.class_kind.plural
-            ),
+            self._classes,
             Informer(
                 contents,
                 sort.contents,
@@ -136,7 +138,7 @@ class Part(Generic[U, C, K, A]):
         sort, shop = self._sort, self._shop
         with ExitStack() as stack:
             for informer in self._informers:
-                shop.health.watch(informer)
+                shop.health.watch(informer, optional=sort.kind.group == GROUP_SNAPSHOT_GROUP)
                 stack.callback(shop.health.unwatch, informer)
             stack.enter_context(
                 exposed(
@@ -181,8 +183,11 @@ class Part(Generic[U, C, K, A]):
 
         async def known() -> None:
             await self._shop.synced()
+            # Without the classes nothing is begun, and all else goes on.
+            await self._classes.answered.wait()
             for informer in self._informers:
-                await informer.synced.wait()
+                if informer is not self._classes:
+                    await informer.synced.wait()
 
         await self._until_closed_or(known())
         return not self._closed.is_set()
@@ -194,6 +199,10 @@ class Part(Generic[U, C, K, A]):
         finally:
             for wait in waits:
                 wait.cancel()
+
+    def trouble_with_classes(self) -> str | None:
+        """Why no class is known. Classes that were known once are still gone by when reading them is refused."""
+        return None if self._classes.synced.is_set() else self._classes.refusal
 
     def close(self) -> None:
         """Take nothing new in hand."""

@@ -3,7 +3,7 @@
 A `Stores` is a `snapshotter.plan.cluster.Cluster`: what a plan looks up is found without a walk through all objects.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from snapshotter.model.content import Content, SnapshotClass
@@ -62,6 +62,7 @@ class SingleStores:
         self.snapshots: Store[VolumeSnapshot] = Store()
         self.contents: Store[Content] = Store()
         self.classes: Store[SnapshotClass] = Store()
+        self.trouble_with_classes: Callable[[], str | None] = lambda: None
         self._of_claim = self.snapshots.index(lambda snapshot: _one(snapshot.claim_key))
         self._of_group = self.snapshots.index(_groups_of)
         self._by_content_name = self.snapshots.index(_content_names)
@@ -111,7 +112,7 @@ class SingleStores:
         return self.classes.get(name)
 
     def trouble_with_class(self, name: str) -> str | None:
-        return _trouble(self.classes, name)
+        return _trouble(self.classes, name) or self.trouble_with_classes()
 
     def default_classes(self, driver: str) -> tuple[SnapshotClass, ...]:
         return self._defaults.of(driver)
@@ -125,6 +126,7 @@ class GroupStores:
         self.groups: Store[VolumeGroupSnapshot] = Store()
         self.contents: Store[GroupContent] = Store()
         self.classes: Store[GroupSnapshotClass] = Store()
+        self.trouble_with_classes: Callable[[], str | None] = lambda: None
         self._groups_in = self.groups.index(lambda group: [group.namespace])
         self._by_content_name = self.groups.index(_content_names)
         self._unready = self.groups.index(_unready)
@@ -161,7 +163,7 @@ class GroupStores:
         return self.classes.get(name)
 
     def trouble_with_class(self, name: str) -> str | None:
-        return _trouble(self.classes, name)
+        return _trouble(self.classes, name) or self.trouble_with_classes()
 
     def default_classes(self, driver: str) -> tuple[GroupSnapshotClass, ...]:
         return self._defaults.of(driver)

@@ -28,13 +28,20 @@ def named_class(
 
 
 def default_class(
-    request: UserSnapshot, driver: str, defaults_of: Callable[[str], tuple[K, ...]], reasons: Reasons
+    request: UserSnapshot,
+    driver: str,
+    defaults_of: Callable[[str], tuple[K, ...]],
+    trouble: str | None,
+    reasons: Reasons,
 ) -> K | Refuse:
-    """The one class that is marked as the default of a driver."""
+    """The one class that is marked as the default of a driver. `trouble`: why no class is known."""
     found = defaults_of(driver)
     if len(found) == 1:
         return found[0]
     kind = request.keys.class_kind
+    if trouble is not None:
+        problem = f'no {kind} is named, and the default one of driver "{driver}" {absent(trouble)}'
+        return Refuse(reasons.no_default_class, problem, ready=None)
     if not found:
         problem = (
             f'no {kind} is named, and 0 are marked as the default of driver "{driver}" '

@@ -136,7 +136,13 @@ def _creation(group: VolumeGroupSnapshot, selector: LabelSelector, cluster: Clus
         if named is None:
             return Refuse(GROUP_REASONS.no_default_class, found.problem, ready=None)
         return Refuse(GROUP_REASONS.creation_failed, found.problem)
-    chosen = named or default_class(group, found[0].csi.driver, cluster.groups.default_classes, GROUP_REASONS)
+    chosen = named or default_class(
+        group,
+        found[0].csi.driver,
+        cluster.groups.default_classes,
+        cluster.groups.trouble_with_classes(),
+        GROUP_REASONS,
+    )
     if isinstance(chosen, Refuse):
         return chosen
     content = _new_content(group, chosen, found, cluster, terms)

@@ -129,7 +129,9 @@ def _creation(snapshot: VolumeSnapshot, cluster: Cluster, terms: Terms) -> Actio
         if named is None:
             return Refuse(SINGLE_REASONS.no_default_class, found.problem, ready=None)
         return Refuse(SINGLE_REASONS.creation_failed, found.problem)
-    chosen = named or default_class(snapshot, found.csi.driver, cluster.singles.default_classes, SINGLE_REASONS)
+    chosen = named or default_class(
+        snapshot, found.csi.driver, singles.default_classes, singles.trouble_with_classes(), SINGLE_REASONS
+    )
     if isinstance(chosen, Refuse):
         return chosen
     content = _new_content(snapshot, chosen, found, cluster, terms)

@@ -16,7 +16,8 @@ from snapshotter.plan import permissions
 from snapshotter.plan.permissions import Access, Places, question_about, questions
 from snapshotter.settings import ControlSettings, ElectionSettings, KubeSettings
 from snapshotter.testing.faults import Fault
-from tests.controller.shop import GROUPS, SINGLES, Shop
+from tests.controller.conftest import each_sort
+from tests.controller.shop import GROUPS, SINGLES, Shop, Sort
 from tests.roles import (
     UPSTREAM_CONTROLLER,
     UPSTREAM_LEASES,
@@ -167,3 +168,45 @@ async def test_without_a_permission_that_is_needed_it_is_not_ready_and_says_whic
         # What it may say it says.
         await shop.world.until(lambda: shop.world.warnings("one"))
         assert "volumesnapshots/status" in shop.world.warnings("one")[0]["message"]
+
+
+def without(*resources: str) -> list[dict[str, Any]]:
+    """Upstream's roles for the controller, but for the rules about these."""
+    rules = [row for row in (*UPSTREAM_CONTROLLER, UPSTREAM_NODES) if not set(row["resources"]) & set(resources)]
+    return [role("upstream", "", rules), role("upstream", LEASE[0], UPSTREAM_LEASES)]
+
+
+async def test_without_reading_nodes_snapshots_are_made_for_no_node(shop: Shop) -> None:
+    await grant(shop.world, CONTROLLER_ACCOUNT, without("nodes"))
+    async with programs(shop) as controller:
+        for each in (shop, shop.of(GROUPS)):
+            await each.make("one")
+            await shop.world.until(lambda each=each: each.at_rest("one"))  # type: ignore[misc]
+        await shop.world.until(lambda: missing(controller).get("list nodes") == 1)
+        assert not controller.health.ready()
+
+
+@each_sort
+async def test_without_reading_classes_nothing_is_begun_it_says_why_and_the_rest_goes_on(
+    shop: Shop, sort: Sort
+) -> None:
+    await grant(shop.world, CONTROLLER_ACCOUNT, without())
+    mine, other = shop.of(sort), shop.of(GROUPS if sort is SINGLES else SINGLES)
+    async with programs(shop):
+        await mine.make("old")
+        await shop.world.until(lambda: mine.at_rest("old"))
+    (lacking, _) = without(f"{sort.plural.removesuffix('s')}classes")
+    path = f"{collection(lacking)}/{lacking['metadata']['name']}"
+    await shop.world.request("PATCH", path, {"rules": lacking["rules"]}, MERGE)
+    async with programs(shop):
+        await mine.make("named")
+        await mine.make("of-the-default-class", class_name=None)
+        for name in ("named", "of-the-default-class"):
+            await shop.world.until(lambda name=name: "permission is missing" in (mine.error(name) or ""))  # type: ignore[misc]
+        await other.make("one")
+        await shop.world.until(lambda: other.ready("one"))
+        await mine.delete("old")
+        await shop.world.until(lambda: mine.request("old") is None)
+        (given, _) = without()
+        await shop.world.request("PATCH", path, {"rules": given["rules"]}, MERGE)
+        await shop.world.until(lambda: mine.at_rest("named"))

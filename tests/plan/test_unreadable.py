@@ -11,7 +11,7 @@ from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan import group_snapshot, snapshot
 from snapshotter.plan.requests import GROUP_REASONS, SINGLE_REASONS, Blocked, Refuse, Release, Terms
 from snapshotter.runtime.store import SetAside, Store
-from tests.factories import group_class, snapshot_class
+from tests.factories import DRIVER, group_class, snapshot_class
 from tests.requests import (
     CREATED_AT,
     GROUP_UID,
@@ -148,6 +148,33 @@ def test_a_group_says_what_cannot_be_read(
     if isinstance(expected, Release):
         known.storage.claims.remove("shop/data")
     assert group_snapshot.next_action(given, known, Terms()) == expected
+
+
+REFUSED = "permission is missing: list"
+
+
+def unlisted() -> Stores:
+    """A cluster whose classes we may not read."""
+    known = cluster(*(each for each in STORAGE if each not in (snapshot_class(), group_class())))
+    known.singles.trouble_with_classes = known.groups.trouble_with_classes = lambda: REFUSED
+    return known
+
+
+@pytest.mark.parametrize(
+    ("class_name", "words"),
+    [
+        ("class-1", '{} "class-1" cannot be read: '),
+        (None, 'no {} is named, and the default one of driver "' + DRIVER + '" cannot be read: '),
+    ],
+    ids=["a named class", "the default class"],
+)
+def test_that_classes_may_not_be_read_is_not_said_to_be_the_users_fault(class_name: str | None, words: str) -> None:
+    single = snapshot.next_action(request(class_name=class_name), unlisted(), Terms())
+    assert isinstance(single, Refuse)
+    assert single.problem == words.format("VolumeSnapshotClass") + REFUSED
+    group = group_snapshot.next_action(group_request(class_name=class_name), unlisted(), Terms())
+    assert isinstance(group, Refuse)
+    assert group.problem == words.format("VolumeGroupSnapshotClass") + REFUSED
 
 
 def test_a_claim_of_another_namespace_is_nothing_to_a_group() -> None:
