@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kube",
         action="store_true",
         default=os.environ.get("SNAPSHOTTER_KUBE") == "1",
-        help="test with a real kube-apiserver instead of the stand-in, where a test can",
+        help="run the tests that can on a real kube-apiserver instead of the stand-in, and no others",
     )
 
 
@@ -74,7 +74,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--kube"):
+        others = [item for item in items if "kube" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     # What takes longest begins first, so that no process is left with it at the end.
     items.sort(key=_place_in_line)
     for marker, (is_absent, reason) in ABSENT.items():

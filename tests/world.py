@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import aiohttp
 import pytest
@@ -28,6 +28,9 @@ from snapshotter.sidecar.sidecar import Sidecar
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.driver import Driver, DriverOptions
 from snapshotter.testing.faults import Fault
+from tests.contract.client import Client
+from tests.kubernetes.mirror import Mirror, mirrored
+from tests.kubernetes.server import Kube
 
 DRIVER = "bytes.csi.example.com"
 ACCOUNT = "csi-snapshotter"
@@ -175,26 +178,44 @@ class World:
     """A cluster with a driver, and the people in it. What is said of contents is about contents of one kind."""
 
     def __init__(
-        self, server: ApiServer, driver: Driver, directory: Path, http: aiohttp.ClientSession, kind: Kind = SINGLE
+        self,
+        server: ApiServer,
+        driver: Driver,
+        directory: Path,
+        http: aiohttp.ClientSession,
+        kind: Kind = SINGLE,
+        mirror: Mirror | None = None,
     ) -> None:
+        """`mirror`: the real API server, which is `server` then."""
         self.server = server
         self.driver = driver
         self.directory = directory
         self.http = http
         self.kind = kind
         self._changed = asyncio.Event()
-        server._store.listen(lambda _resource, _change: self._changed.set())
+        self.mirror = mirror
+        if mirror is not None:
+            mirror.listen(self._changed.set)
+        else:
+            server._store.listen(lambda _resource, _change: self._changed.set())
 
     def of(self, kind: Kind) -> Self:
         """The same world with an eye for contents of this kind."""
-        return type(self)(self.server, self.driver, self.directory, self.http, kind)
+        return type(self)(self.server, self.driver, self.directory, self.http, kind, self.mirror)
 
     @property
     def kubeconfig(self) -> Path:
         """That of the sidecar. Where roles decide it is a ServiceAccount's; else everybody may do everything."""
-        path = self.directory / "kubeconfig"
-        token = self.server.token_for("default", ACCOUNT) if self.server.admin_token else ""
-        path.write_text(self.server.kubeconfig(token))
+        return self.kubeconfig_of(("default", ACCOUNT))
+
+    def kubeconfig_of(self, account: tuple[str, str]) -> Path:
+        """That of a ServiceAccount, by its namespace and name; on the stand-in without roles, of anybody."""
+        path = self.directory / f"kubeconfig-{account[1]}"
+        if self.mirror is not None:
+            path.write_text(self.mirror.kubeconfig_of(account))
+        else:
+            token = self.server.token_for(*account) if self.server.admin_token else ""
+            path.write_text(self.server.kubeconfig(token))
         return path
 
     def settings(self, **changes: Any) -> SidecarSettings:
@@ -219,9 +240,12 @@ class World:
                 await work
 
     async def until(self, condition: Callable[[], object], *, seconds: float = 20.0) -> None:
-        """Return once something holds of the objects or the driver. Raises `TimeoutError`."""
+        """Return once something holds of the objects or the driver. Raises `TimeoutError`.
+
+        On a real server what is known of its objects then is of one moment.
+        """
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition() or not await self._holds(condition):
                 self._changed.clear()
                 # The driver tells no one of changes, so it is looked at now and then as well.
                 try:
@@ -230,18 +254,29 @@ class World:
                 except TimeoutError:
                     pass
 
+    async def _holds(self, condition: Callable[[], object]) -> bool:
+        """Whether something that held by what was known holds by what there is."""
+        if self.mirror is None:
+            return True
+        await self.mirror.refresh(Client(self.http))
+        return bool(condition())
+
     # What users and the snapshot-controller do.
 
     async def request(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> Object:
+        if self.mirror is not None:
+            self.mirror.check(path)
         data = None if body is None else json.dumps(body)
         async with self.http.request(
             method, self.server.url + path, data=data, headers={"Content-Type": content_type}
         ) as response:
             answer: Object = await response.json()
             assert response.status < 300, answer
-            return answer
+        if self.mirror is not None:
+            self.mirror.note(method, path, answer)
+        return answer
 
     async def make_class(
         self, name: str = "class", parameters: Mapping[str, str] | None = None, driver: str = DRIVER
@@ -390,21 +425,28 @@ class World:
 
 @asynccontextmanager
 async def make_world(
-    directory: Path, kind: Kind = SINGLE, *, rbac: bool = False, **driver: Any
+    directory: Path, kind: Kind = SINGLE, *, rbac: bool = False, kube: Kube | None = None, **driver: Any
 ) -> AsyncIterator[World]:
     """An API server and a driver with the volumes `vol` and `vol2`.
 
-    `rbac`: the sidecar works under a ServiceAccount to which nothing is granted yet.
+    `rbac`: the sidecar works under a ServiceAccount to which nothing is granted yet. `kube`: the real API server, where
+    both programs have the accounts and the rights that the manifests give.
     """
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(ApiServer.serve(rbac=rbac))
+        mirror = None
+        if kube is not None:
+            mirror = await stack.enter_async_context(mirrored(kube))
+            server = cast("ApiServer", mirror)  # what it lacks of that passes a test over
+            http = await stack.enter_async_context(kube.session())
+        else:
+            server = await stack.enter_async_context(ApiServer.serve(rbac=rbac))
+            admin = {"Authorization": f"Bearer {server.admin_token}"} if rbac else {}
+            http = await stack.enter_async_context(aiohttp.ClientSession(headers=admin))
         options = DriverOptions(name=DRIVER, state=directory / "state", **driver)
         far_driver = await stack.enter_async_context(Driver.serve(directory / "csi.sock", options))
-        admin = {"Authorization": f"Bearer {server.admin_token}"} if rbac else {}
-        http = await stack.enter_async_context(aiohttp.ClientSession(headers=admin))
         await far_driver.make_volume("vol", b"bytes" * 100)
         await far_driver.make_volume("vol2", b"more" * 50)
-        yield World(server, far_driver, directory, http, kind)
+        yield World(server, far_driver, directory, http, kind, mirror)
 
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)

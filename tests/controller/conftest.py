@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.controller.shop import GROUPS, SINGLES, Shop, Sort
+from tests.kubernetes.server import Kube
 from tests.world import GROUP, make_world
 
 
@@ -14,9 +15,9 @@ def sort() -> Sort:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, sort: Sort) -> AsyncIterator[Shop]:
+async def shop(tmp_path: Path, sort: Sort, kube: Kube | None) -> AsyncIterator[Shop]:
     """Two claims with label `app=db`, and a class `class` of either kind."""
-    async with make_world(tmp_path) as world:
+    async with make_world(tmp_path, kube=kube) as world:
         await world.make_class()
         await world.of(GROUP).make_class()
         made = Shop(world, sort)

@@ -16,6 +16,8 @@ from tests.world import DRIVER, GROUP, MERGE, SINGLE, Kind, Object, World
 
 CORE = "/api/v1"
 NAMESPACE = "default"
+ACCOUNT: Final = ("kube-system", "snapshot-controller")
+"""The ServiceAccount of the controller."""
 NEVER = WorkSettings(retry_start=3600.0, retry_max=3600.0, shutdown_grace=2.0)
 """With this nothing that has failed is tried again by itself: only what happens brings it back."""
 
@@ -77,7 +79,7 @@ class Shop:
     async def controller(self, work: WorkSettings | None = None, **changes: Any) -> AsyncIterator[Controller]:
         """The snapshot-controller at work in this process; left, it stops as it would on SIGTERM."""
         settings = ControllerSettings(
-            kube=KubeSettings(kubeconfig=str(self.world.kubeconfig)),
+            kube=KubeSettings(kubeconfig=str(self.world.kubeconfig_of(ACCOUNT))),
             work=work or WorkSettings(retry_start=0.05, retry_max=0.4, shutdown_grace=2.0),
         )
         async with app.started(replace(settings, **changes)) as controller:

@@ -56,9 +56,9 @@ class Request:
 
 
 def requests(log: Iterable[Json], *users: str) -> Iterator[Request]:
-    """What these users have asked for."""
+    """What these users have asked for. Watches count from their beginning: the log tells of their end as well."""
     for line in log:
-        if line["user"]["username"] not in users:
+        if line["user"]["username"] not in users or is_end_of_watch(line):
             continue
         about = line.get("objectRef", {})
         resource, subresource = about.get("resource", ""), about.get("subresource", "")
@@ -72,6 +72,12 @@ def requests(log: Iterable[Json], *users: str) -> Iterator[Request]:
             path=line["requestURI"].partition("?")[0],
             status=line.get("responseStatus", {}).get("code", 0),
         )
+
+
+def is_end_of_watch(line: Json) -> bool:
+    return bool(
+        line["verb"] == "watch" and line["stage"] == "ResponseComplete" and line["responseStatus"]["code"] == 200
+    )
 
 
 def complaints(log: Iterable[Json]) -> list[str]:

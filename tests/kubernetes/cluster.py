@@ -68,11 +68,13 @@ class Cluster:
 
 
 async def allow(api: Client, objects: Iterable[Json]) -> None:
-    """Make what is given of accounts, roles and bindings; what there is already stays."""
+    """Make what is given of accounts, roles and bindings, or make it so where it was otherwise."""
     for given in of_kind(tuple(objects), *PATHS):
         path = PATHS[given["kind"]].format(namespace=given["metadata"].get("namespace"))
         answer = await api.create(path, given)
-        assert answer.status in {201, 409}, answer
+        if answer.status == 409:
+            answer = await api.merge(f"{path}/{given['metadata']['name']}", given)
+        answer.ok()
 
 
 async def kubeconfig_for(kube: Kube, api: Client, account: tuple[str, str]) -> str:

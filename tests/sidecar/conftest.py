@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kubernetes.server import Kube
 from tests.world import SINGLE, Kind, World, make_world
 
 
@@ -13,8 +14,8 @@ def kind() -> Kind:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, kind: Kind) -> AsyncIterator[World]:
+async def world(tmp_path: Path, kind: Kind, kube: Kube | None) -> AsyncIterator[World]:
     """A cluster with a driver, the volumes `vol` and `vol2` and the class `class`."""
-    async with make_world(tmp_path, kind) as made:
+    async with make_world(tmp_path, kind, kube=kube) as made:
         await made.make_class()
         yield made
