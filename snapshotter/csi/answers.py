@@ -12,6 +12,8 @@ log = structlog.get_logger(__name__)
 
 _INT64_MAX = 2**63 - 1
 
+LONGEST_ID = 4096
+"""Characters of an id, 32 times what CSI allows (CSI specification, "Size Limits"): an object must have room for it."""
 MOST_SHOWN = 5
 """Names that a complaint about an answer shows."""
 
@@ -20,6 +22,8 @@ def snapshot_from(message: csi_pb2.Snapshot, *, call: str, volume: str | None = 
     """A snapshot; raises `BadAnswer` if it has no id, or is one of another volume than the one asked for."""
     if not message.snapshot_id:
         raise BadAnswer(f"the driver answered {call} with a snapshot without an id")
+    _require_short(message.snapshot_id, "snapshot", call)
+    _require_short(message.group_snapshot_id, "group", call)
     if volume is not None and message.source_volume_id and message.source_volume_id != volume:
         raise BadAnswer(
             f'the driver answered {call} with snapshot "{message.snapshot_id}" of volume '
@@ -49,6 +53,7 @@ def group_from(
     """
     if not message.group_snapshot_id:
         raise BadAnswer(f"the driver answered {call} with a group without an id")
+    _require_short(message.group_snapshot_id, "group", call)
     found = tuple(snapshot_from(member, call=call) for member in message.snapshots)
     for member in found:
         if member.group_handle not in (None, message.group_snapshot_id):
@@ -66,6 +71,11 @@ def group_from(
         members=found,
         created_at_ns=_creation_time(message),
     )
+
+
+def _require_short(given: str, what: str, call: str) -> None:
+    if len(given) > LONGEST_ID:
+        raise BadAnswer(f"the driver answered {call} with a {what} whose id has {len(given)} characters")
 
 
 def _require_same(what: str, given: Sequence[str], asked: Sequence[str], call: str) -> None:

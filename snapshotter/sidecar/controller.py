@@ -221,10 +221,13 @@ class Controller(ABC, Generic[C, K, A]):
         except Forbidden as error:
             # No passing trouble: somebody has to change the role, or what else has refused it.
             return await self._failed(content, action, str(error), retry, tell=True)
-        except ApiError:
+        except ApiError as error:
             if self._planned_otherwise(name, action):
                 return Requeue.NOW
-            raise
+            if error.transient or isinstance(error, NotFound):
+                raise
+            # It will not pass by itself: the write is too large, say, or breaks a rule of somebody's.
+            return await self._failed(content, action, str(error), retry, tell=retry.number > 1)
         known = self._store.get(name)
         if known is None or known.metadata.uid != content.metadata.uid:
             # It has gone with a write of ours, of which the watch tells nothing.

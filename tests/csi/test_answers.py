@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from csi_proto import csi_pb2
-from snapshotter.csi.answers import capabilities_from, entry_of, group_from, has_groups, snapshot_from
+from snapshotter.csi.answers import LONGEST_ID, capabilities_from, entry_of, group_from, has_groups, snapshot_from
 from snapshotter.model.snapshot import BadAnswer, Capabilities, GroupSnapshot, Snapshot
 
 Entry = csi_pb2.ListSnapshotsResponse.Entry
@@ -100,6 +100,25 @@ def test_a_snapshot_without_an_id_is_refused() -> None:
     """Case 26."""
     with pytest.raises(BadAnswer, match="the driver answered CreateSnapshot with a snapshot without an id"):
         snapshot_from(answer(handle=""), call="CreateSnapshot", volume="vol-1")
+
+
+LONG: dict[str, csi_pb2.Snapshot] = {
+    "of the snapshot": answer(handle="x" * (LONGEST_ID + 1)),
+    "of its group": answer(group_handle="x" * (LONGEST_ID + 1)),
+}
+
+
+@pytest.mark.parametrize("message", LONG.values(), ids=LONG.keys())
+def test_an_id_for_which_no_object_has_room_is_refused(message: csi_pb2.Snapshot) -> None:
+    with pytest.raises(BadAnswer, match=f"whose id has {LONGEST_ID + 1} characters") as refused:
+        snapshot_from(message, call="CreateSnapshot", volume="vol-1")
+    assert not refused.value.final
+    with pytest.raises(BadAnswer, match=f"whose id has {LONGEST_ID + 1} characters"):
+        group_from(csi_pb2.VolumeGroupSnapshot(group_snapshot_id="x" * (LONGEST_ID + 1)), call="Create")
+
+
+def test_a_long_id_is_taken() -> None:
+    assert snapshot_from(answer(handle="x" * LONGEST_ID), call="CreateSnapshot").handle == "x" * LONGEST_ID
 
 
 def test_a_snapshot_of_another_volume_is_refused() -> None:

@@ -63,6 +63,9 @@ BROKEN: dict[str, Answer] = {
     "OK without a message": without_a_message,
     "half a message": half_a_message,
     "a status that is none": status("abc"),
+    "a negative status": status("-1"),
+    "a status that no machine holds": status("9" * 20),
+    "an empty status": status(""),
     "an answer of HTTP": unavailable_as_http,
     "the connection is closed": go_away,
 }
@@ -123,3 +126,25 @@ async def test_promise_1_a_broken_stream_leaves_open_what_the_driver_has_done(tm
 async def test_a_status_that_the_driver_gave_is_its_word(tmp_path: Path, code: int) -> None:
     error = await error_of(tmp_path, status(str(code)))
     assert error.final, error
+
+
+TEXTS = {
+    "bytes that are no text": (b"\xff\xfe abc", "ÿþ abc"),
+    "what is escaped is no text": (b"%FF%FE%", "ÿþ%"),
+    "an escaped control character": (b"a%0Ab%1B", "a\nb\x1b"),
+}
+
+
+@pytest.mark.parametrize(("raw", "text"), TEXTS.values(), ids=TEXTS.keys())
+@pytest.mark.parametrize("code", ["13", "17", "99"])
+async def test_an_odd_text_or_number_of_a_refusal_is_taken_as_it_comes(
+    tmp_path: Path, code: str, raw: bytes, text: str
+) -> None:
+    """A number that no library knows is as good as Unknown (gRPC, "Status codes")."""
+
+    def answer(h2: H2Connection, stream: int) -> None:
+        headers: list[tuple[bytes | str, bytes | str]] = [*HEADERS, ("grpc-status", code), ("grpc-message", raw)]
+        h2.send_headers(stream, headers, end_stream=True)
+
+    error = await error_of(tmp_path, answer)
+    assert (error.code, error.text) == ("Internal" if code == "13" else "Unknown", text)

@@ -232,3 +232,23 @@ async def test_a_reference_that_cannot_be_a_secret_is_refused_and_nothing_is_rea
         await world.until(lambda: "is not a valid Secret name" in (world.error("one") or ""))
     assert not [path for path in world.sidecar_requests("/api/v1") if "secrets" in path]
     assert world.calls(world.kind.create) == 0
+
+
+@each_kind
+@pytest.mark.parametrize("code", [400, 413, 422])
+async def test_promise_7_what_the_api_server_will_not_write_is_told(world: World, code: int) -> None:
+    """Such as a status that is too large: the driver has done its part, and users would wait without a word."""
+    fault = world.server.faults.set(Fault(match="PATCH .*/one/status", error=code, message="it is too much"))
+    async with world.sidecar():
+        await world.make_content("one")
+        await world.until(lambda: world.warnings("one"))
+        (event,) = world.warnings("one")
+        assert event["reason"] == world.kind.creation_failed
+        assert event["message"].startswith(
+            f"{world.kind.cut} failed: PATCH {world.kind.path}/one/status: {code}: it is"
+        )
+        assert world.kind.being_created in world.annotations("one")
+        world.server.faults.lift(fault)
+        await world.until(lambda: world.settled("one"))
+        assert world.error("one") is None
+    assert len(world.stored) == 1
