@@ -29,6 +29,7 @@ from snapshotter.plan.claims import releasable
 from snapshotter.plan.cluster import Cluster
 from snapshotter.plan.failure import one_line
 from snapshotter.plan.requests import (
+    DELETION_WAITS,
     Attempt,
     BindContent,
     Blocked,
@@ -114,6 +115,8 @@ class RequestController(ABC, Generic[U, C, A]):
         self._operations = surroundings.operations
         self._troubles = Troubles(sort.kind, sort.store, surroundings.events)
         self._told_blockers: dict[str, _Told] = {}
+        self._untold: dict[str, str] = {}
+        """What a deletion waits for, where its namespace takes no events any more: the status tells it instead."""
         self._waiting: dict[str, float] = {}
         """Since when on the loop's clock deletions have waited for others, without an error that says why."""
         self._refused: dict[str, object] = {}
@@ -150,7 +153,7 @@ class RequestController(ABC, Generic[U, C, A]):
 
     def forget(self, request: U) -> None:
         """The request is gone."""
-        for known in (self._told_blockers, self._waiting, self._refused, self._doubtful):
+        for known in (self._told_blockers, self._untold, self._waiting, self._refused, self._doubtful):
             known.pop(request.key, None)
         self._operations.gone(request)
 
@@ -170,6 +173,8 @@ class RequestController(ABC, Generic[U, C, A]):
                 await self._settle_doubt(key, name)
                 continue
             self._operations.seen(request)
+            if (text := self._untold.pop(key, None)) is not None and await self._written_instead(request, text):
+                continue
             action = self.action(request)
             if isinstance(action, Wait):
                 return self._wait(request, action)
@@ -351,14 +356,36 @@ class RequestController(ABC, Generic[U, C, A]):
         return content
 
     def _tell(self, request: U, event_type: EventType, reason: str, text: str) -> None:
-        self._events.tell(self._sort.kind, request.metadata, event_type, reason, text)
+        def otherwise() -> None:
+            self._untold[request.key] = text if text.startswith(DELETION_WAITS) else f"{DELETION_WAITS}{text}"
+
+        matters = event_type == "Warning" or reason == DELETE_PENDING
+        self._events.tell(
+            self._sort.kind,
+            request.metadata,
+            event_type,
+            reason,
+            text,
+            otherwise=otherwise if request.deleting and matters else None,
+        )
+
+    async def _written_instead(self, request: U, text: str) -> bool:
+        """Tell in the status of a request what its namespace takes no event about; False if it cannot be written."""
+        if request.status.error is not None and request.status.error.message == text:
+            return False
+        try:
+            await self._report(request, {"error": {"message": text, "time": rfc3339(datetime.now(UTC))}})
+        except (Superseded, ApiError) as trouble:
+            log.debug("blocker not told", outcome=str(trouble))
+            return False
+        return True
 
     def _tell_blocker(self, request: U, blocker: str, event_type: EventType = "Warning") -> None:
         told = self._told_blockers.get(request.key)
         now = asyncio.get_running_loop().time()
         if told is None or told.blocker != blocker or now - told.at > REMIND_SECONDS:
             self._told_blockers[request.key] = _Told(blocker, now)
-            self._tell(request, event_type, DELETE_PENDING, f"the deletion waits: {blocker}")
+            self._tell(request, event_type, DELETE_PENDING, f"{DELETION_WAITS}{blocker}")
 
 
 def _from_version(body: Mapping[str, Any], request: UserSnapshot) -> dict[str, Any]:

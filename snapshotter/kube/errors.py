@@ -36,6 +36,10 @@ class Forbidden(ApiError):
     """What the role does not give; None: there is another reason, such as the word of admission."""
 
 
+class NamespaceEnding(Forbidden):
+    """403: nothing is made in a namespace that is being deleted."""
+
+
 class NotFound(ApiError):
     """404: there is no such object, or no such kind."""
 
@@ -92,6 +96,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 class _Cause(msgspec.Struct, frozen=True):
     field: str = ""
+    reason: str = ""
 
 
 class _Details(msgspec.Struct, frozen=True):
@@ -121,6 +126,8 @@ def api_error(status: int, body: bytes, what: str) -> ApiError:
         kind = Conflict
     if kind is Conflict and answer.reason == "AlreadyExists":
         kind = AlreadyExists
+    if kind is Forbidden and any(cause.reason == "NamespaceTerminating" for cause in answer.details.causes):
+        kind = NamespaceEnding
     return kind(f"{what}: {status}: {one_line(answer.message)}")
 
 

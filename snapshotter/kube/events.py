@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from snapshotter.kube.connection import MERGE_PATCH, Connection
-from snapshotter.kube.errors import ApiError, Conflict, Forbidden, NotFound
+from snapshotter.kube.errors import ApiError, Conflict, Forbidden, NamespaceEnding, NotFound
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.patience import persistently
 from snapshotter.model.meta import NamespacedMeta
@@ -52,6 +52,8 @@ class _Event:
     """When it was told for the first time since it was last sent."""
     times: int = 1
     """How often it was told since then."""
+    otherwise: Callable[[], None] | None = None
+    """Is called when there can be no events in its namespace, which is being deleted."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -113,8 +115,20 @@ class Events:
         self._refusals: set[str] = set()
         """The verbs that we were refused; told of once, since every event would meet the same."""
 
-    def tell(self, kind: Kind[Any], meta: _HasMeta, event_type: EventType, reason: str, message: str) -> None:
-        """Say something about an object; said before with this reason, the same event is counted up."""
+    def tell(
+        self,
+        kind: Kind[Any],
+        meta: _HasMeta,
+        event_type: EventType,
+        reason: str,
+        message: str,
+        *,
+        otherwise: Callable[[], None] | None = None,
+    ) -> None:
+        """Say something about an object; said before with this reason, the same event is counted up.
+
+        `otherwise` is called when the object's namespace is being deleted, and so takes no events.
+        """
         namespace = meta.namespace if isinstance(meta, NamespacedMeta) else ""
         involved = {
             "apiVersion": kind.api_version,
@@ -125,7 +139,7 @@ class Events:
             "resourceVersion": meta.resource_version,
         }
         now = rfc3339(datetime.now(UTC))
-        event = _Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now, since=now)
+        event = _Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now, since=now, otherwise=otherwise)
         if (earlier := self._waiting.get(event.key)) is not None:
             self._waiting[event.key] = replace(event, since=earlier.since, times=earlier.times + 1)
             return
@@ -142,6 +156,10 @@ class Events:
             event = self._waiting.pop(await self._due.get())
             try:
                 await self._send(event)
+            except NamespaceEnding as error:
+                log.debug("event not sent", reason=event.reason, message=event.message, error=str(error))
+                if event.otherwise is not None:
+                    event.otherwise()
             except ApiError as error:
                 if isinstance(error, Forbidden) and error.missing is not None:
                     self._tell_refusal(error, error.missing)

@@ -10,7 +10,7 @@ from snapshotter.model.volume_group_snapshot import VolumeGroupSnapshot
 from snapshotter.model.volume_snapshot import VolumeSnapshot
 from snapshotter.plan.lifecycle import waits_for_cut
 from snapshotter.plan.quantities import is_zero, possible, quantity
-from snapshotter.plan.requests import GROUP_REASONS, SINGLE_REASONS, Reasons, Report, Told
+from snapshotter.plan.requests import DELETION_WAITS, GROUP_REASONS, SINGLE_REASONS, Reasons, Report, Told
 from snapshotter.plan.status import rfc3339
 
 
@@ -69,9 +69,17 @@ def _shared(request: UserSnapshot, content: AnyContent, created: str | None, *, 
     if not request.ready and status.ready_to_use is not ready:
         change["readyToUse"] = ready
     error = content.status.error
+    if error is None and _waits(request):
+        return change
     if not _same(status.error, error) and (error is None or not request.ready or request.deleting):
         change["error"] = _written(error)
     return change
+
+
+def _waits(request: UserSnapshot) -> bool:
+    """Whether the status tells what a deletion waits for, which is not over when the content has no error."""
+    error = request.status.error
+    return request.deleting and error is not None and (error.message or "").startswith(DELETION_WAITS)
 
 
 def _same(one: StatusError | None, other: StatusError | None) -> bool:

@@ -10,6 +10,9 @@ from typing import Any, Final, assert_never
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.plan.status import StatusPatch
 
+DELETION_WAITS: Final = "the deletion waits: "
+"""What the text about something that a deletion waits for begins with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:

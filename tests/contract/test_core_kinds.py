@@ -71,6 +71,20 @@ class TestNamespace:
         assert found["status"] == {"phase": "Active"}
         assert found["metadata"]["labels"] == {"kubernetes.io/metadata.name": given["metadata"]["name"]}
 
+    async def test_takes_nothing_new_while_it_is_being_deleted(self, api: Client) -> None:
+        given = core("Namespace")
+        (await api.create(NAMESPACES, given)).ok()
+        secrets = f"{at(NAMESPACES, given)}/secrets"
+        kept = core("Secret")
+        kept["metadata"]["finalizers"] = ["example.com/kept"]
+        (await api.create(secrets, kept)).ok()
+        (await api.delete(at(NAMESPACES, given))).ok()
+        answer = await api.create(secrets, core("Secret"))
+        assert (answer.status, answer.reason) == (403, "Forbidden")
+        (cause,) = answer.body["details"]["causes"]
+        assert (cause["reason"], cause["field"]) == ("NamespaceTerminating", "metadata.namespace")
+        await api.merge(at(secrets, kept), {"metadata": {"finalizers": None}})
+
 
 class TestSecret:
     async def test_strings_are_stored_encoded_and_never_shown_as_strings(self, api: Client) -> None:

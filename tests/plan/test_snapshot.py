@@ -751,6 +751,18 @@ DELETING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
         ),
         Report({"error": {"message": "refused", "time": "2024-01-02T03:04:05Z"}}),
     ),
+    "what it waits for may be in the status, and stays there": (
+        request(deleting=True, bound=MADE, created=CREATED_AT, ready=True, error=f"the deletion waits: {UNFINISHED}"),
+        cluster(GOING, *UNPROTECTED),
+        Wait(UNFINISHED),
+    ),
+    "until something else holds it back": (
+        request(deleting=True, bound=MADE, created=CREATED_AT, ready=True, error=f"the deletion waits: {UNFINISHED}"),
+        cluster(
+            made_content(being_deleted=True, deleting=True, handle="snap-1", ready=True, error="refused"), *UNPROTECTED
+        ),
+        Report({"error": {"message": "refused", "time": "2024-01-02T03:04:05Z"}}),
+    ),
     "then it goes (cases 98, 114)": (GONE, cluster(*UNPROTECTED), Release(BOTH)),
     "a content that is retained is marked (case 94)": (
         GONE,

@@ -612,6 +612,24 @@ async def test_an_older_client_makes_a_group_and_sees_the_pairs_of_its_version(p
     assert found["status"] == content["status"]
 
 
+async def test_a_namespace_that_is_being_deleted_tells_what_its_snapshots_wait_for(person: Person) -> None:
+    """No event can be made in it any more: what would be in one is in the status."""
+    await make_group(person)
+    await person.apply("snapshot-v1.yaml")
+    await person.until_ready(SINGLE, "new-snapshot-demo-v1")
+    going = ((SINGLE, "new-snapshot-demo-v1"), (GROUP, "new-groupsnapshot-demo"))
+    single, group = [(await person.content_of(kind, name))["status"] for kind, name in going]
+    handles = (single["snapshotHandle"], group["volumeGroupSnapshotHandle"])
+    deleting = await person.pod.admin.set_fault(Fault(match=f"^Delete.* ({'|'.join(handles)})$", hold="before"))
+    await person.api.delete("Namespace", person.namespace)
+    for kind, name in going:
+        message = await person.until_failing(kind, name)
+        assert 'the deletion waits: CSI driver "hostpath.csi.k8s.io"' in message
+        assert "has not finished the deletion" in message
+    await person.pod.admin.lift(deleting)
+    await person.until_gone("Namespace", person.namespace)
+
+
 async def test_the_walk_through_of_the_documents_works(person: Person) -> None:
     """S36, S48: class, claims with a label, group, its members, and one of them restored."""
     await person.apply("storageclass.yaml")

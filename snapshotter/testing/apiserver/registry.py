@@ -211,7 +211,12 @@ class Registry:
             raise not_found(namespaces.subject(target.namespace))
         if is_terminating(home.object):
             detail = f"unable to create new content in namespace {target.namespace} because it is being terminated"
-            raise forbidden(target.kind.subject(name), detail)
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {target.namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            raise forbidden(target.kind.subject(name), detail, cause)
 
     def _change(self, target: Target, body: Json, old: Stored, options: WriteOptions) -> Outcome:
         """Store `body`, which is in the version of the request, in the place of `old`."""

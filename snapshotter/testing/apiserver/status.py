@@ -3,7 +3,7 @@
 A message names a resource as `<plural>.<group> "<name>"`, a refused object as `<Kind>.<group> "<name>"`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -137,8 +137,11 @@ def stale(subject: Subject) -> ApiError:
     )
 
 
-def forbidden(subject: Subject, detail: str) -> ApiError:
-    return ApiError(403, "Forbidden", f"{subject.resource} is forbidden: {detail}", subject.details())
+def forbidden(subject: Subject, detail: str, *causes: Mapping[str, str]) -> ApiError:
+    details = subject.details()
+    if causes:
+        details["causes"] = list(causes)
+    return ApiError(403, "Forbidden", f"{subject.resource} is forbidden: {detail}", details)
 
 
 def invalid(subject: Subject, causes: Sequence[Cause]) -> ApiError:
