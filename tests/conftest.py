@@ -75,10 +75,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--kube"):
-        others = [item for item in items if "kube" not in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
+    runs = _can_be_on_kube if config.getoption("--kube") else _can_do_without_kube
+    config.hook.pytest_deselected(items=[item for item in items if not runs(item)])
+    items[:] = [item for item in items if runs(item)]
     # What takes longest begins first, so that no process is left with it at the end.
     items.sort(key=_place_in_line)
     for marker, (is_absent, reason) in ABSENT.items():
@@ -86,6 +85,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if marked and is_absent():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _can_be_on_kube(item: pytest.Item) -> bool:
+    return "kube" in getattr(item, "fixturenames", ()) or item.get_closest_marker("kube") is not None
+
+
+def _can_do_without_kube(item: pytest.Item) -> bool:
+    return Path(__file__).parent / "kubernetes" not in item.path.parents
 
 
 def _place_in_line(item: pytest.Item) -> int:

@@ -155,6 +155,7 @@ def say(what: str, signs: Mapping[str, Signs] | None = None) -> None:
         print(f"    {name}: {each}", flush=True)  # noqa: T201
 
 
+@pytest.mark.kube
 @pytest.mark.timeout(300 + 2 * SECONDS)
 async def test_promise_11_in_any_weather_nothing_is_lost_and_nothing_leaks(
     tmp_path: Path, request: pytest.FixtureRequest
