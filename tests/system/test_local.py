@@ -331,6 +331,20 @@ async def test_metrics_are_served_at_the_address_that_is_told(local: Local) -> N
         assert "csi_sidecar_operations_seconds" in await response.text()
 
 
+async def test_a_program_that_is_killed_is_started_again_and_goes_on(local: Local, kubectl: Kubectl) -> None:
+    (line,) = re.findall(r"^  (kill .+)$", local.said, re.MULTILINE)
+    await shell([line])
+    assert local.process.stdout is not None
+    async with asyncio.timeout(GENEROUS_SECONDS):
+        told = (await local.process.stdout.readline()).decode()
+    assert told == "the sidecar was killed by SIGKILL, and is started again\n"
+    for example in ("storageclass.yaml", "pvc.yaml", "snapshotclass-v1.yaml", "snapshot-v1.yaml"):
+        await kubectl("apply", "-f", local.directory / "examples" / example)
+    ready = "--for=jsonpath={.status.readyToUse}=true"
+    await kubectl("wait", "volumesnapshot/new-snapshot-demo-v1", ready, f"--timeout={GENEROUS_SECONDS}s")
+    await kubectl("delete", "vs,pvc", "--all")
+
+
 async def test_a_second_one_in_the_directory_is_refused(local: Local) -> None:
     code, said = await refused("--directory", str(local.directory))
     assert (code, said) == (

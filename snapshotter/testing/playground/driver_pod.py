@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,11 +59,12 @@ async def driver_pod(
     driver_arguments: Sequence[str] = (),
     sidecar_arguments: Sequence[str] = (),
     whose: str = "",
+    missed: Callable[[str], None] | None = None,
 ) -> AsyncIterator[DriverPod]:
     """A driver of this name and what belongs to it, not started yet; whatever runs at the end is stopped.
 
     `home` holds state, logs and, if the path is not too long, the socket. `whose` tells it from other drivers where
-    a process is named to people: ` of the second driver`.
+    a process is named to people: ` of the second driver`. With `missed` a process that dies is started again.
     """
     admin, sidecar_http, provisioner_http = (f"127.0.0.1:{free_port()}" for _ in range(3))
     with _socket_path(home) as socket:
@@ -106,7 +107,7 @@ async def driver_pod(
                 ready_url=f"http://{provisioner_http}/readyz",
             ),
         )
-        driver, sidecar, provisioner = (Piece(command, tasks) for command in commands)
+        driver, sidecar, provisioner = (Piece(command, tasks, missed) for command in commands)
         async with Admin(f"http://{admin}") as driver_admin, Storage(f"http://{admin}") as storage:
             try:
                 yield DriverPod(

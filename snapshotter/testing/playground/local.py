@@ -76,12 +76,17 @@ def run(directory: Path, driver_arguments: Sequence[str]) -> int:
 
 
 async def _local(directory: Path, driver_arguments: Sequence[str]) -> int:
-    async with playground(directory, driver_arguments=driver_arguments) as pieces:
+    async with playground(directory, driver_arguments=driver_arguments, missed=_tell) as pieces:
         shutil.copytree(_shipped_examples(), pieces.directory / "examples", dirs_exist_ok=True)
         sys.stdout.write(_instructions(pieces))
         sys.stdout.flush()
         await asyncio.Event().wait()
     return 0
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _shipped_examples() -> Path:
@@ -128,6 +133,10 @@ No pod runs here. The bytes of a volume are a file that you may write to, named 
   kubectl get pv -o custom-columns=CLAIM:.spec.claimRef.name,FILE:.spec.csi.volumeHandle
   ls {shlex.quote(str(pieces.directory / "driver" / "volumes"))}
   curl -s {pieces.driver_admin_url}{PREFIX}/state
+
+A program that dies is started again, as in a cluster; not the API server, since all objects die with it. To kill the
+sidecar:
+  kill -9 {pieces.sidecar.pid}
 
   API server  {pieces.api_url}
   metrics     {pieces.metrics_url}

@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,8 @@ START_SECONDS: Final = 30.0
 """How long a process is given until it serves; a small fraction is the rule."""
 STOP_SECONDS: Final = 10.0
 """How long a process is given to end after SIGTERM before it is killed."""
+RESTART_SECONDS: Final = 1.0
+"""How long a process that has died is gone before it is started again, where it is."""
 PROBE_SECONDS: Final = 0.05
 """The time between two looks whether a process serves: it is another's, so there is nothing to wait for but this."""
 
@@ -47,12 +49,16 @@ class Command:
 class Piece:
     """A process that may be started and ended several times. Its output is appended to its log.
 
-    A death that nobody asked for is a `PieceFailed` in the task group.
+    A death that nobody asked for is a `PieceFailed` in the task group. With `missed` it is not: that is told, and the
+    process is started again, as a kubelet does.
     """
 
-    def __init__(self, command: Command, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, command: Command, tasks: asyncio.TaskGroup, missed: Callable[[str], None] | None = None) -> None:
         self._command = command
         self._tasks = tasks
+        self._missed = missed
+        self._ended = False
+        """Whether the process was asked to end since it was started."""
         self._process: asyncio.subprocess.Process | None = None
         """The process that is wanted; None from the moment on when it is to end."""
 
@@ -79,6 +85,7 @@ class Piece:
             raise RuntimeError(f"{self.name} runs already")
         if self._command.ready_file is not None:
             self._command.ready_file.unlink(missing_ok=True)
+        self._ended = False
         self._process = await self._spawn()
 
     async def wait_until_serving(self) -> None:
@@ -111,11 +118,24 @@ class Piece:
 
     async def _guard(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
-        if self._process is process:
+        if self._process is not process:
+            return
+        if self._missed is None:
             raise self._failure(f"ended in the middle: it {_end_in_words(code)}")
+        self._process = None
+        self._missed(f"{self.name} {_end_in_words(code)}, and is started again")
+        await asyncio.sleep(RESTART_SECONDS)
+        if self._ended:
+            return
+        try:
+            await self.start()
+        except PieceFailed:
+            if not self._ended:
+                raise
 
     async def _end(self, number: signal.Signals, grace_seconds: float) -> int:
         process, self._process = self._process, None
+        self._ended = True
         if process is None:
             return 0
         with contextlib.suppress(ProcessLookupError):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -123,10 +123,12 @@ async def playground(
     *,
     driver_arguments: Sequence[str] = (),
     sidecar_arguments: Sequence[str] = (),
+    missed: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Pieces]:
     """The processes, serving. At the end they are stopped in order; killed they are even if we are killed.
 
-    Logs, kubeconfig and the driver's state are in the directory, and stay there.
+    Logs, kubeconfig and the driver's state are in the directory, and stay there. With `missed` a process that dies is
+    started again, and `missed` is told of it; not the API server, since all objects die with it.
 
     Raises `DirectoryInUse`; and `PieceFailed` at once when a process does not come up, or dies within the block.
     """
@@ -134,7 +136,7 @@ async def playground(
         try:
             async with (
                 asyncio.TaskGroup() as tasks,
-                _joined(home, driver_arguments, sidecar_arguments, tasks) as pieces,
+                _joined(home, driver_arguments, sidecar_arguments, tasks, missed) as pieces,
             ):
                 await _start(pieces)
                 try:
@@ -169,6 +171,7 @@ async def _joined(
     driver_arguments: Sequence[str],
     sidecar_arguments: Sequence[str],
     tasks: asyncio.TaskGroup,
+    missed: Callable[[str], None] | None,
 ) -> AsyncIterator[Pieces]:
     """The pieces, not started yet; whatever runs at the end is stopped."""
     api_url, controller_url, webhook_url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
@@ -213,7 +216,9 @@ async def _joined(
             ready_url=f"{webhook_url}/readyz",
         ),
     )
-    apiserver, controller, webhook = (Piece(command, tasks) for command in commands)
+    served, *programs = commands
+    apiserver = Piece(served, tasks)
+    controller, webhook = (Piece(command, tasks, missed) for command in programs)
     async with KubeClient(api_url) as api, Admin(api_url) as api_admin:
         try:
             async with driver_pod(
@@ -223,6 +228,7 @@ async def _joined(
                 tasks,
                 driver_arguments=driver_arguments,
                 sidecar_arguments=sidecar_arguments,
+                missed=missed,
             ) as pod:
                 yield Pieces(
                     directory=directory,
