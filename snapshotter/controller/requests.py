@@ -335,6 +335,8 @@ class RequestController(ABC, Generic[U, C, A]):
         """
         if (error.transient or isinstance(error, Conflict | NotFound)) and retry.number == 1:
             return
+        if not error.transient and await self._is_over(request.key, action):
+            return
         attempt = self._attempted(action)
         text = f"{attempt.what} failed: {one_line(str(error))}"
         latest = self._sort.store.get(request.key)
@@ -348,6 +350,14 @@ class RequestController(ABC, Generic[U, C, A]):
             await self._refuse(latest, Refuse(attempt.in_status, text, ready=False if not latest.ready else None))
         except (Superseded, NotDone, ApiError) as trouble:
             log.debug("failure told", outcome=str(trouble))
+
+    async def _is_over(self, key: str, action: A) -> bool:
+        """Whether an action was refused because its request has gone, or goes, of which the watch has not told yet."""
+        try:
+            await self._sort.requests.look_for(key)
+        except ApiError as error:
+            return isinstance(error, NotFound)
+        return self._planned_otherwise(key, action)
 
     def _content(self, name: str) -> C:
         content = self._sort.content_store.get(name)

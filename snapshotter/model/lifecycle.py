@@ -72,6 +72,8 @@ class AnyContent(ClusterObject, frozen=True, kw_only=True):
 
     metadata: MarkedMeta
     spec: AnySpec
+    cut_in_doubt: bool = False
+    """Whether a create call for what has a handle may still be at work in the driver. No API server says this."""
 
     @property
     def status(self) -> AnyStatus:

@@ -138,6 +138,18 @@ def may_delete(content: AnyContent) -> bool:
     return content.marked_as_being_deleted and not _cut_without_answer(content)
 
 
+def may_be_cut_anew(content: AnyContent) -> bool:
+    """Whether a deletion could be overtaken by a create call, which is also how readiness is asked for.
+
+    A call whose outcome is open may still be at work in the driver. If that comes to its end after the deletion, it
+    makes the snapshot once more, and nobody would know of it. One more such call tells when there is none.
+    """
+    if not (may_delete(content) and goes_with_content(content)) or content.ready:
+        return False
+    can_be_asked = content.class_name is not None and bool(content.ref.uid)
+    return can_be_asked and content.ours_to_cut and content.protected
+
+
 def waits_for_controller(content: AnyContent) -> str | None:
     """What a deletion that somebody asked for waits for, when it is the controller's mark."""
     if not content.deleting or content.marked_as_being_deleted or _import_never_bound(content):
@@ -207,7 +219,9 @@ def leaves_open(error: CsiError, *, was_open: bool) -> bool:
 
 
 def _cut_without_answer(content: AnyContent) -> bool:
-    return content.marked_as_being_created and content.handle is None and content.ours_to_cut
+    if content.handle is not None:
+        return content.cut_in_doubt
+    return content.marked_as_being_created and content.ours_to_cut
 
 
 def _import_never_bound(content: AnyContent) -> bool:

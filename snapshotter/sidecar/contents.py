@@ -13,7 +13,7 @@ from snapshotter.model.lifecycle import AnyContent
 from snapshotter.model.snapshot import CsiError
 from snapshotter.names import MARK
 from snapshotter.plan import patches, status
-from snapshotter.plan.lifecycle import leaves_open
+from snapshotter.plan.lifecycle import leaves_open, may_be_cut_anew
 from snapshotter.runtime.store import Store
 
 C = TypeVar("C", bound=AnyContent)
@@ -30,6 +30,8 @@ class Contents(Generic[C]):
         self._store = store
         self._open_cuts: set[str] = set()
         """The uids of contents whose last create call has left open whether there is a snapshot."""
+        self._answered: set[str] = set()
+        """The uids of contents whose last create call, of this process, said for certain how things are."""
 
     async def mark_as_being_created(self, content: C) -> C:
         if content.marked_as_being_created:
@@ -86,6 +88,23 @@ class Contents(Generic[C]):
         self.close_cut(marked)
         await self.unmark(self.latest(marked))
 
+    @asynccontextmanager
+    async def asked(self, content: C) -> AsyncIterator[None]:
+        """Around a create call: until its answer the driver may be at work."""
+        self._answered.discard(content.metadata.uid)
+        try:
+            yield
+        except CsiError as error:
+            if error.final:
+                self._answered.add(content.metadata.uid)
+            raise
+        self._answered.add(content.metadata.uid)
+
+    def forget(self, content: C) -> None:
+        """The content is gone."""
+        self.close_cut(content)
+        self._answered.discard(content.metadata.uid)
+
     def close_cut(self, content: C) -> None:
         """It is known, or does not matter any more, what has become of the cut."""
         self._open_cuts.discard(content.metadata.uid)
@@ -95,9 +114,17 @@ class Contents(Generic[C]):
         return content.metadata.uid in self._open_cuts and not content.marked_as_being_created and not content.handle
 
     def as_it_is(self, content: C) -> C:
-        """The content as plans must see it: with its mark, though somebody has removed that from an open cut."""
+        """The content as plans must see it.
+
+        With its mark, though somebody has removed that from an open cut; and in doubt while a create call may still
+        be at work, be it one of a process before this one.
+        """
         if content.handle is not None:
             self.close_cut(content)
+            if content.ready:
+                self._answered.discard(content.metadata.uid)
+            if content.metadata.uid not in self._answered and may_be_cut_anew(content):
+                return replace(content, cut_in_doubt=True)
         if not self.lost_its_mark(content):
             return content
         annotations = replace(content.metadata.annotations, being_created=MARK)

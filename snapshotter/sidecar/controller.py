@@ -181,7 +181,7 @@ class Controller(ABC, Generic[C, K, A]):
 
     def forget(self, content: C) -> None:
         """The content is gone."""
-        self._contents.close_cut(content)
+        self._contents.forget(content)
         self._told_blockers.pop(content.name, None)
         self._missed_driver.pop(content.name, None)
 
@@ -258,10 +258,13 @@ class Controller(ABC, Generic[C, K, A]):
         """Make a create call and record its answer, under the being-created mark where that is needed."""
         if content.handle is not None:
             # The handle is known, so nothing can be lost: no mark is needed to ask how far it is.
-            await record(content, await _settling(call, without_class))
+            async with self._contents.asked(content):
+                answer = await call()
+            await record(content, answer)
             return
         async with self._contents.marked(content) as marked:
-            answer = await _settling(call, without_class)
+            async with self._contents.asked(marked):
+                answer = await _settling(call, without_class)
             log.info("cut", handle=answer.handle, ready=answer.ready)
             try:
                 await record(marked, answer)
@@ -312,7 +315,8 @@ class Controller(ABC, Generic[C, K, A]):
         content = self._contents.latest(content)
         attempted = self._plan.attempted(content, action)
         if tell:
-            text = failure.message(content, attempted.what, cause, attempt=retry.number, retry_in=retry.retry_in)
+            known = self._contents.as_it_is(content)
+            text = failure.message(known, attempted.what, cause, attempt=retry.number, retry_in=retry.retry_in)
             await self._tell(content, text)
             self._events.tell(self._kind, content.metadata, "Warning", attempted.reason, text)
         if self._planned_otherwise(content.name, action):

@@ -179,6 +179,8 @@ class Annals:
             self._request_changed(sort, new, gone=change.type == "DELETED")
         elif (sort := self._contents.get(resource)) is not None:
             self._content_changed(sort, new, made=old is None and by_program, gone=change.type == "DELETED")
+            if by_program and old is not None and is_deleting(new) and not is_deleting(old):
+                self._judge_deletion(new["metadata"]["uid"])
         elif resource != ("", "persistentvolumeclaims"):
             return
         elif by_program and old is not None and is_protected(old) and not is_protected(new):
@@ -247,6 +249,12 @@ class Annals:
             claim = self._world.server.get("persistentvolumeclaims", handle.removeprefix(VOLUME), NAMESPACE)
             if claim is None or names.CLAIM_FINALIZER not in claim["metadata"].get("finalizers", []):
                 self.broken.append(f"{life}: was made while the claim of {handle} was not protected")
+
+    def _judge_deletion(self, uid: str) -> None:
+        """A content whose policy says that all is to be kept stays, for somebody else to take care of."""
+        life = self.contents[uid]
+        if "Delete" not in life.policies:
+            self.broken.append(f"{life}: is deleted, and its policy is Retain")
 
     def _judge_letting_go(self, claim: str) -> None:
         """A claim stays protected while it is being cut, for a group as long as there are groups."""

@@ -250,8 +250,9 @@ class Histories(History):
         await self._until(self._requests_left)
         await self._rest()
         for sort in SORTS:
-            for raw in server.list(sort.kind.plural):
-                users.edit(sort.kind.plural, raw, {"spec": {"deletionPolicy": "Delete"}})
+            for number, raw in enumerate(server.list(sort.kind.plural)):
+                if number % 2:
+                    users.edit(sort.kind.plural, raw, {"spec": {"deletionPolicy": "Delete"}})
                 users.delete(sort.kind.plural, raw["metadata"]["name"])
         await self._until(self._contents_left)
         await self._rest()
@@ -388,10 +389,21 @@ class Histories(History):
         """Import something; where there is a request of the name, that one is deleted instead."""
         if self.world.server.get(sort.plural, name, NAMESPACE) is not None:
             self._delete(sort, name)
-            return
-        content = self.users.make_import(sort, name, handle, members, policy)
+        else:
+            self._ask_for_import(sort, name, self.users.make_import(sort, name, handle, members, policy))
+
+    def _ask_for_import(self, sort: Sort, name: str, content: str) -> None:
         key = "volumeSnapshotContentName" if sort is SINGLES else "volumeGroupSnapshotContentName"
         self._make(sort, name, {key: content}, None)
+
+    @rule(sort=sorts, pick=picks, moment=moments)
+    def a_content_is_asked_for_again(self, sort: Sort, pick: int, moment: float) -> None:
+        """By a request of the name that another one had, which has gone."""
+
+        def act(raw: Object) -> None:
+            self._ask_for_import(sort, raw["spec"][sort.kind.ref]["name"], raw["metadata"]["name"])
+
+        self._step(f"ask for a {sort.id} again", lambda: self._with_one(sort.kind.plural, pick, act), moment)
 
     @rule(sort=sorts, pick=picks, moment=moments)
     def a_request_is_deleted(self, sort: Sort, pick: int, moment: float) -> None:

@@ -312,3 +312,26 @@ async def test_nobody_is_warned_of_a_request_that_has_just_gone(shop: Shop, sort
         server.cut_watches()
         await shop.world.until(lambda: shop.at_rest("two"))
     assert_that_nobody_was_alarmed(shop)
+
+
+@each_sort
+@pytest.mark.parametrize("kept", [False, True], ids=["gone", "kept by others"])
+async def test_nobody_is_warned_of_a_request_that_is_deleted_while_the_watch_is_silent(
+    shop: Shop, sort: Sort, kept: bool
+) -> None:
+    """What its first write is told again and again is that it is not found, or takes no finalizers any more."""
+    server = shop.world.server
+    await shop.make("one")
+    await shop.patch("one", {"metadata": {"finalizers": ["example.com/theirs"] if kept else []}})
+    hold = server.faults.set(Fault(match=f"PATCH .*/{sort.plural}/one$", times=1, hold="before"))
+    async with shop.programs():
+        await server.faults.wait_for_held()
+        server.mute_watches()
+        await shop.delete("one")
+        server.faults.lift(hold)
+        refusals, most = (422, 1) if kept else (404, 4)
+        await shop.world.until(lambda: sum(record.status == refusals for record in server.requests) >= most)
+        await shop.make("two")
+        server.cut_watches()
+        await shop.world.until(lambda: shop.at_rest("two"))
+    assert_that_nobody_was_alarmed(shop)

@@ -5,6 +5,7 @@ The laws that hold for group contents as well are in `test_lifecycle`.
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import pytest
 
 from snapshotter import names
@@ -200,6 +201,19 @@ OTHERS = {
     "a ready content with Retain is left alone (case 17)": Case(
         content(policy="Retain", handle="snap-1", ready=True), Settle()
     ),
+}
+
+IN_DOUBT = content(handle="snap-1", ready=False, deleting=True, being_deleted=True)
+DOUBTED = msgspec.structs.replace(IN_DOUBT, cut_in_doubt=True)
+
+DOUBTS = {
+    "a deletion does not overtake a create call that may still be at work": Case(DOUBTED, CREATE),
+    "nor does it without the class, whose parameters then are left out": Case(
+        DOUBTED,
+        CreateSnapshot(CREATE.name, CREATE.volume, without_class='VolumeSnapshotClass "class-1" does not exist'),
+        None,
+    ),
+    "once the driver has answered it is deleted": Case(IN_DOUBT, DeleteSnapshot("snap-1")),
 }
 
 MEMBERS = {
@@ -451,7 +465,7 @@ DELETING = {
     ),
 }
 
-CASES = CREATING | ERRORS | MARKS | OTHERS | MEMBERS | CHECKING | DELETING
+CASES = CREATING | ERRORS | MARKS | DOUBTS | OTHERS | MEMBERS | CHECKING | DELETING
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

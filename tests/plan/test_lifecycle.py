@@ -12,9 +12,11 @@ from snapshotter.model.snapshot import OUTCOME_UNKNOWN, BadAnswer, Code, CsiErro
 from snapshotter.plan.lifecycle import (
     Release,
     Settle,
+    Unmark,
     Wait,
     begins_to_wait,
     leaves_open,
+    may_be_cut_anew,
     may_delete,
     waits_for_controller,
     waits_for_cut,
@@ -201,3 +203,36 @@ def test_a_content_without_a_source_can_go(kind: Kind) -> None:
         waiting = kind.action(kind.make(**source, deleting=True))
         assert isinstance(waiting, Wait)
         assert waiting.blocker is not None
+
+
+@of_both_kinds
+def test_a_deletion_that_a_create_call_could_overtake_asks_for_its_answer_first(kind: Kind) -> None:
+    """Promise 1: a call that is still at work would make the snapshot once more."""
+    doubtful = [given for given in kind.every() if may_be_cut_anew(given)]
+    assert any(isinstance(kind.action(given), kind.deletes) for given in doubtful)
+    for given in doubtful:
+        asked = kind.action(msgspec.structs.replace(given, cut_in_doubt=True))
+        assert isinstance(asked, Unmark if given.marked_as_being_created else kind.creates)
+
+
+@of_both_kinds
+@pytest.mark.parametrize(
+    "settled",
+    [
+        {"ready": True},
+        {"policy": "Retain"},
+        {"being_deleted": False},
+        {"deleting": False},
+        {"handle": None},
+        {"finalizers": ()},
+        {"class_name": None},
+        {"ref_uid": ""},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_no_create_call_is_waited_for_where_it_could_do_no_harm_or_not_be_made(
+    kind: Kind, settled: dict[str, object]
+) -> None:
+    doubtful: dict[str, object] = {"deleting": True, "being_deleted": True, "handle": "made-1", "ready": False}
+    assert may_be_cut_anew(kind.make(**doubtful))
+    assert not may_be_cut_anew(kind.make(**doubtful | settled))

@@ -1,12 +1,19 @@
 """The end of a content: what is deleted, what is kept, and what holds it up."""
 
 import asyncio
+import math
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from snapshotter import names
+from snapshotter.settings import WorkSettings
 from snapshotter.testing.faults import Fault
-from tests.world import World, each_kind
+from tests.world import Kind, World, each_kind, make_world
+
+QUICK = WorkSettings(retry_start=0.05, retry_max=0.4, shutdown_grace=0.1)
 
 
 async def ready(world: World, name: str = "one", **content: object) -> str:
@@ -336,10 +343,10 @@ async def test_promise_7_a_deletion_that_must_wait_says_so_at_once_whatever_the_
     world.driver.faults.set(Fault(match=world.kind.create, error="ABORTED", message="busy"))
     async with world.sidecar(work=type(world.settings().work)(retry_start=0.05, retry_max=60.0)):
         await world.make_content("one")
-        # The ninth try is 13 seconds after the eighth.
-        await world.until(lambda: world.calls(world.kind.create) >= 6)
+        # The eighth try is three seconds after the seventh.
+        await world.until(lambda: world.calls(world.kind.create) >= 7)
         await world.delete_content("one")
-        await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""), seconds=1.5)
+        await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""), seconds=2.7)
 
 
 @each_kind
@@ -386,3 +393,32 @@ async def test_promise_7_a_content_of_the_same_name_as_one_before_is_told_of_ane
             await world.until(lambda: [e for e in world.events("one") if e["involvedObject"]["uid"] == uid])  # noqa: B023
             await world.annotate("one", **{world.kind.being_deleted: "yes"})
             await world.until(lambda: world.content("one") is None)
+
+
+@each_kind
+@pytest.mark.parametrize("restarted", [False, True], ids=["by one sidecar", "by the next sidecar"])
+async def test_promise_1_a_snapshot_is_not_deleted_before_the_driver_is_done_with_asking_for_it(
+    tmp_path: Path, kind: Kind, restarted: bool
+) -> None:
+    """Readiness is asked for by create calls; one that the driver holds would make the snapshot once more."""
+    async with make_world(tmp_path, kind, ready_after_seconds=math.inf) as world, AsyncExitStack() as last:
+        await world.make_class()
+        driver = replace(world.settings().driver, timeout=0.3)
+        async with AsyncExitStack() as first:
+            await first.enter_async_context(world.sidecar(driver=driver, work=QUICK))
+            await world.make_content("one")
+            await world.until(lambda: world.status("one").get(kind.handle))
+            held = world.hold(f"^{kind.create} ")
+            await world.driver.faults.wait_for_held()
+            if restarted:
+                await first.aclose()
+                await last.enter_async_context(world.sidecar(driver=driver, work=QUICK))
+            else:
+                last.push_async_exit(first.pop_all())
+        await world.delete_content("one")
+        await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""))
+        assert world.calls(kind.delete) == 0
+        world.driver.faults.lift(held)
+        await world.until(lambda: world.content("one") is None)
+        assert not world.stored
+        assert not world.driver.faults.held()
