@@ -38,6 +38,12 @@ TIERS: Final = {
 BOTH_KINDS: Final = {"each_kind", "of_both_kinds", "KINDS", "WATCHED"}
 """Names in tests that stand for singles and groups."""
 
+ON_KUBE: Final = "real API server"
+WORLDS: Final = {"world", "shop"}
+"""The fixtures that are on the real API server with `--kube`."""
+EVERYWHERE: Final = {"get", "list", "requests", "url"}
+"""What a test may ask either server; what is asked of the stand-in alone passes the test over on the real one."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -53,6 +59,8 @@ class Test:
     """Its name, docstring and the ids of its cases."""
     of_both_kinds: bool
     """Whether it is about single and group contents alike."""
+    on_kube: bool
+    """Whether `tox -e kube` runs it on the real API server as well."""
 
     @property
     def cases(self) -> set[int]:
@@ -62,8 +70,10 @@ class Test:
         return {int(number) for number in (*listed, *(n for name in named for n in re.findall(r"\d+", name)))}
 
     @property
-    def tier(self) -> str:
-        return TIERS[self.place.partition("::")[0].partition("/")[0]]
+    def tiers(self) -> set[str]:
+        """Where it runs."""
+        tier = TIERS[self.place.partition("::")[0].partition("/")[0]]
+        return {tier, ON_KUBE} if self.on_kube else {tier}
 
 
 def find(place: str) -> Test | None:
@@ -109,7 +119,27 @@ def _read(place: str, function: Function, defined: Mapping[str, ast.AST]) -> Tes
     used = _used({name for node in function.decorator_list for name in _names(node)}, tables)
     nodes = (*function.decorator_list, *(tables[name] for name in used if name in tables))
     says = (place, ast.get_docstring(function) or "", *(text for node in nodes for text in _texts(node)))
-    return Test(place, "\n".join(says), _knows_both_kinds(function, defined))
+    return Test(place, "\n".join(says), _knows_both_kinds(function, defined), _runs_on_kube(place, function))
+
+
+def _runs_on_kube(place: str, function: Function) -> bool:
+    if not place.startswith(_files_on_kube()) or not WORLDS & {each.arg for each in function.args.args}:
+        return False
+    asked = {
+        found.attr
+        for found in ast.walk(function)
+        if isinstance(found, ast.Attribute)
+        and isinstance(found.value, ast.Attribute | ast.Name)
+        and (found.value.attr if isinstance(found.value, ast.Attribute) else found.value.id) == "server"
+    }
+    return asked <= EVERYWHERE
+
+
+@cache
+def _files_on_kube() -> tuple[str, ...]:
+    """What `tox -e kube` runs, as tests are named."""
+    _, _, section = (TESTS.parent / "tox.ini").read_text().partition("[testenv:kube]")
+    return tuple(re.findall(r"\btests/(?!kubernetes/build)(\S+[^\s}])", section.partition("[testenv:")[0]))
 
 
 def _texts(node: ast.AST) -> Iterator[str]:
