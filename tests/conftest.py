@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import audit
+from tests.kubernetes import audit, build
 from tests.kubernetes.server import Kube, running
 from tests.manifests.rendering import kustomize
 
@@ -80,6 +80,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if runs(item)]
     # What takes longest begins first, so that no process is left with it at the end.
     items.sort(key=_place_in_line)
+    if config.getoption("--kube") and build.assets() is not None:
+        for item in items:
+            if item.get_closest_marker("controllers"):
+                item.add_marker(pytest.mark.skip(reason="there are no controllers with KUBEBUILDER_ASSETS"))
     for marker, (is_absent, reason) in ABSENT.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         if marked and is_absent():

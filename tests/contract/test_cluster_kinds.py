@@ -275,6 +275,7 @@ async def wait_for_usage(api: Client, path: str, **used: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.controllers
 async def test_a_quota_counts_and_limits_what_is_in_its_namespace(api: Client) -> None:
     home = await new_namespace(api)
     here = SNAPSHOTS.replace("/default/", f"/{home}/")
@@ -303,6 +304,7 @@ async def test_a_quota_counts_and_limits_what_is_in_its_namespace(api: Client) -
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.controllers
 @pytest.mark.parametrize("amount", ["-1", "1.5"])
 async def test_a_quota_counts_in_whole_numbers(api: Client, amount: str) -> None:
     given = {"metadata": {"name": "odd"}, "spec": {"hard": {"count/pods": amount}}}

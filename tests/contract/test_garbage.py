@@ -5,7 +5,7 @@ import pytest
 from tests.contract.client import Client, Json
 from tests.contract.objects import SNAPSHOTS, new_name, path_of, snapshot
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.controllers]
 
 
 async def created(api: Client, label: str, *owners: Json) -> Json:

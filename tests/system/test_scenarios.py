@@ -22,7 +22,7 @@ from tests.kubernetes.server import Kube
 from tests.system.person import Person, Refused, group_on_storage, is_ready, retained
 
 # All tests are on one event loop, so that they can share one playground.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240), pytest.mark.controllers]
 
 SINGLE: Final = "VolumeSnapshot"
 GROUP: Final = "VolumeGroupSnapshot"
