@@ -98,11 +98,17 @@ func run(arguments []string) error {
 
 // startEtcd runs an etcd of one member that does not wait for the disk: what it holds is thrown away.
 func startEtcd(ctx context.Context, directory string) (*embed.Etcd, error) {
-	loopback := []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
+	// Its HTTP gateway dials the address that it was told to listen at, so that must be one with a port.
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	clients := []url.URL{{Scheme: "http", Host: address}}
+	peers := []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
 	config := embed.NewConfig()
 	config.Dir = directory
-	config.ListenClientUrls, config.AdvertiseClientUrls = loopback, loopback
-	config.ListenPeerUrls, config.AdvertisePeerUrls = loopback, loopback
+	config.ListenClientUrls, config.AdvertiseClientUrls = clients, clients
+	config.ListenPeerUrls, config.AdvertisePeerUrls = peers, peers
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
 	config.UnsafeNoFsync = true
 	config.LogLevel = "warn"
@@ -121,6 +127,16 @@ func startEtcd(ctx context.Context, directory string) (*embed.Etcd, error) {
 	}
 	etcd.Close()
 	return nil, err
+}
+
+// freeAddress gives an address of 127.0.0.1 that nobody listens at.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
 }
 
 // complete takes what the flags have left open: the address, and etcd.
