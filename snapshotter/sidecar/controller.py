@@ -265,7 +265,8 @@ class Controller(ABC, Generic[C, K, A]):
         async with self._contents.marked(content) as marked:
             async with self._contents.asked(marked):
                 answer = await _settling(call, without_class)
-            log.info("cut", handle=answer.handle, ready=answer.ready)
+            if not answer.ready:  # else the next line says that it is, and its handle
+                log.info("cut", handle=answer.handle)
             try:
                 await record(marked, answer)
             except NotFound:

@@ -49,8 +49,8 @@ class Wakeups(Generic[C, K, A]):
             self._queue.drop(old.name)
             self._controller.forget(old)
             self._wake(new.name)
-        elif self._controller.worth_a_look(old, new):
-            self._wake(new.name)
+        elif self._counts(new.name) and self._controller.worth_a_look(old, new):
+            self._queue.add(new.name)
 
     def content_set_aside(self, name: str) -> None:
         """A content cannot be read, or is not one any more that cannot be."""
@@ -92,5 +92,9 @@ class Wakeups(Generic[C, K, A]):
                     self._wake(content.name)
 
     def _wake(self, name: str) -> None:
-        if self._working and not self._queue.is_working(name):
+        if self._counts(name):
             self._queue.add(name)
+
+    def _counts(self, name: str) -> bool:
+        """Whether it matters that a content is due. At the end of a pass its worker plans anew in any case."""
+        return self._working and not self._queue.is_working(name)
