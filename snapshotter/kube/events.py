@@ -29,6 +29,9 @@ MOST_REMEMBERED = 4096
 MOST_WAITING = 10_000
 """Events that wait to be sent. When the API server is away, others are dropped, with a line in the log."""
 
+SENDERS = 8
+"""Events that are sent at a time. One by one they would come minutes late when the API server takes its time."""
+
 EventType = Literal["Normal", "Warning"]
 
 
@@ -111,6 +114,8 @@ class Events:
         self._due: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
         self._waiting: dict[tuple[str, str], _Event] = {}
         """What is to be sent for the keys that are due: told again meanwhile, it is sent once."""
+        self._sending: set[tuple[str, str]] = set()
+        """The keys that a sender has in hand: told again, it sends them again, so that no event is begun twice."""
         self._sent: OrderedDict[tuple[str, str], _Sent] = OrderedDict()
         self._refusals: set[str] = set()
         """The verbs that we were refused; told of once, since every event would meet the same."""
@@ -143,6 +148,9 @@ class Events:
         if (earlier := self._waiting.get(event.key)) is not None:
             self._waiting[event.key] = replace(event, since=earlier.since, times=earlier.times + 1)
             return
+        if event.key in self._sending:
+            self._waiting[event.key] = event
+            return
         try:
             self._due.put_nowait(event.key)
         except asyncio.QueueFull:
@@ -152,21 +160,33 @@ class Events:
 
     async def run(self) -> None:
         """Send what was told, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(SENDERS):
+                tasks.create_task(self._keep_sending(), name=f"sender of events {number}")
+
+    async def _keep_sending(self) -> None:
         while True:
-            event = self._waiting.pop(await self._due.get())
+            key = await self._due.get()
+            self._sending.add(key)
             try:
-                await self._send(event)
-            except NamespaceEnding as error:
-                log.debug("event not sent", reason=event.reason, message=event.message, error=str(error))
-                if event.otherwise is not None:
-                    event.otherwise()
-            except ApiError as error:
-                if isinstance(error, Forbidden) and error.missing is not None:
-                    self._tell_refusal(error, error.missing)
-                else:
-                    log.warning("event not sent", reason=event.reason, message=event.message, error=str(error))
+                while (event := self._waiting.pop(key, None)) is not None:
+                    await self._try_to_send(event)
             finally:
+                self._sending.discard(key)
                 self._due.task_done()
+
+    async def _try_to_send(self, event: _Event) -> None:
+        try:
+            await self._send(event)
+        except NamespaceEnding as error:
+            log.debug("event not sent", reason=event.reason, message=event.message, error=str(error))
+            if event.otherwise is not None:
+                event.otherwise()
+        except ApiError as error:
+            if isinstance(error, Forbidden) and error.missing is not None:
+                self._tell_refusal(error, error.missing)
+            else:
+                log.warning("event not sent", reason=event.reason, message=event.message, error=str(error))
 
     def _tell_refusal(self, error: Forbidden, missing: Access) -> None:
         tell = log.debug if missing.verb in self._refusals else log.warning
@@ -184,7 +204,7 @@ class Events:
                 await self._count_up(sent, event)
             except NotFound:
                 # Events are short-lived; this one has expired.
-                del self._sent[event.key]
+                self._sent.pop(event.key, None)
             else:
                 return
         self._sent[event.key] = _Sent(await self._begin(event), event.times)

@@ -87,6 +87,32 @@ async def test_what_is_told_again_before_it_is_sent_costs_no_request_of_its_own(
     assert [record.verb for record in server.requests if "/events" in record.path] == ["POST"] * 2 + ["PATCH"] * 4
 
 
+async def test_events_do_not_wait_for_each_other(server: ApiServer, connected: Connect) -> None:
+    hold = server.faults.set(Fault(match="POST .*/events", times=1, hold="before"))
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "held")
+        await server.faults.wait_for_held()
+        events.tell(CONTENT, TWO, "Warning", "Reason", "sent")
+        told = asyncio.Event()
+        server._store.listen(lambda _resource, _change: told.set())
+        async with asyncio.timeout(10):
+            await told.wait()
+        assert [event["message"] for event in server.list("events")] == ["sent"]
+        server.faults.lift(hold)
+    assert sorted(event["message"] for event in server.list("events")) == ["held", "sent"]
+
+
+async def test_what_is_told_again_while_it_is_sent_is_counted_up(server: ApiServer, connected: Connect) -> None:
+    hold = server.faults.set(Fault(match="POST .*/events", times=1, hold="after"))
+    async with connected() as connection, sending(connection) as events:
+        events.tell(CONTENT, ONE, "Warning", "Reason", "first")
+        await server.faults.wait_for_held()
+        for text in ("second", "third"):
+            events.tell(CONTENT, ONE, "Warning", "Reason", text)
+        server.faults.lift(hold)
+    assert [(event["message"], event["count"]) for event in server.list("events")] == [("third", 3)]
+
+
 async def test_an_event_that_has_expired_is_begun_anew(server: ApiServer, connected: Connect) -> None:
     async with connected() as connection, sending(connection) as events:
         events.tell(CONTENT, ONE, "Warning", "Reason", "first")
@@ -129,6 +155,7 @@ async def test_an_event_that_is_refused_is_lost_and_the_next_is_sent(
     server.faults.set(Fault(match="POST .*/events", times=1, error=status))
     async with connected() as connection, sending(connection) as events:
         events.tell(CONTENT, ONE, "Warning", "Reason", "lost")
+        await events.drain()
         events.tell(CONTENT, TWO, "Normal", "Reason", "sent")
     assert [event["message"] for event in server.list("events")] == ["sent"]
 
