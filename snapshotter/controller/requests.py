@@ -27,7 +27,7 @@ from snapshotter.plan import patches
 from snapshotter.plan.binding import points_to
 from snapshotter.plan.claims import releasable
 from snapshotter.plan.cluster import Cluster
-from snapshotter.plan.failure import one_line
+from snapshotter.plan.failure import LONGEST_ATTEMPT, LONGEST_TEXT, one_line
 from snapshotter.plan.requests import (
     DELETION_WAITS,
     Attempt,
@@ -248,7 +248,7 @@ class RequestController(ABC, Generic[U, C, A]):
                 await self._refuse(request, action)
             case Blocked(blocker):
                 self._tell_blocker(request, blocker)
-                raise NotDone(f"the deletion waits: {blocker}")
+                raise NotDone(f"the deletion waits: {one_line(blocker, LONGEST_TEXT)}")
             case Wait() | Settle():
                 pass
             case _:
@@ -315,18 +315,19 @@ class RequestController(ABC, Generic[U, C, A]):
     async def _refuse(self, request: U, refusal: Refuse) -> None:
         """Say in status and event why a request is not served, once."""
         status = request.status
-        told = status.error is not None and status.error.message == refusal.problem
+        problem = one_line(refusal.problem, LONGEST_TEXT)
+        told = status.error is not None and status.error.message == problem
         if not told or (refusal.ready is not None and status.ready_to_use is not refusal.ready):
             await self._must_be_missing(refusal.missing)
             change: dict[str, object] = {
-                "error": {"message": refusal.problem, "time": rfc3339(datetime.now(UTC))},
+                "error": {"message": problem, "time": rfc3339(datetime.now(UTC))},
             }
             if refusal.ready is not None and status.ready_to_use is not refusal.ready:
                 change["readyToUse"] = refusal.ready
             await self._report(request, change)
             if refusal.reason is not None:
-                self._tell(request, "Warning", refusal.reason, refusal.problem)
-        raise NotDone(refusal.problem)
+                self._tell(request, "Warning", refusal.reason, problem)
+        raise NotDone(problem)
 
     async def _failed(self, request: U, action: A, error: ApiError, retry: Retry) -> None:
         """Tell users what the API server does not do; of trouble that may pass only when it has come twice.
@@ -338,7 +339,7 @@ class RequestController(ABC, Generic[U, C, A]):
         if not error.transient and await self._is_over(request.key, action):
             return
         attempt = self._attempted(action)
-        text = f"{attempt.what} failed: {one_line(str(error))}"
+        text = one_line(f"{one_line(attempt.what, LONGEST_ATTEMPT)} failed: {one_line(str(error))}", LONGEST_TEXT)
         latest = self._sort.store.get(request.key)
         if latest is None or (latest.status.error is not None and latest.status.error.message == text):
             return

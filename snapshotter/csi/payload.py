@@ -5,8 +5,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 
 from csi_proto import csi_pb2
@@ -25,7 +26,11 @@ def payload(message: Message) -> Payload:
     bare = type(message)()
     bare.CopyFrom(message)
     secret_paths = list(_take_secrets(bare))
-    data: Payload = MessageToDict(bare, preserving_proto_field_name=True)
+    try:
+        data: Payload = MessageToDict(bare, preserving_proto_field_name=True)
+    except SerializeToJsonError:
+        # JSON has no form for some values, such as a time before the year 1. The secrets are out.
+        return {"text": text_format.MessageToString(bare, as_one_line=True)}
     for path in secret_paths:
         _put(data, path)
     return data

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from snapshotter.kube.reading import Reader, Unreadable
-from snapshotter.plan.failure import one_line
+from snapshotter.plan.failure import LONGEST_TEXT, one_line
 from snapshotter.plan.permissions import Access
 from snapshotter.runtime.workers import ReconcileError
 
@@ -17,6 +17,10 @@ class ApiError(ReconcileError):
     """
 
     transient: ClassVar[bool] = False
+
+    def __init__(self, text: str) -> None:
+        # A request names what an object names, and nothing bounds that.
+        super().__init__(one_line(text, LONGEST_TEXT))
 
 
 class BadRequest(ApiError):
@@ -128,7 +132,7 @@ def api_error(status: int, body: bytes, what: str) -> ApiError:
         kind = AlreadyExists
     if kind is Forbidden and any(cause.reason == "NamespaceTerminating" for cause in answer.details.causes):
         kind = NamespaceEnding
-    return kind(f"{what}: {status}: {one_line(answer.message)}")
+    return kind(f"{what}: {status}: {answer.message}")
 
 
 def _is_failed_precondition(answer: _Status) -> bool:

@@ -15,6 +15,7 @@ from snapshotter.kube.errors import ApiError, Conflict, Forbidden, NamespaceEndi
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.patience import persistently
 from snapshotter.model.meta import NamespacedMeta
+from snapshotter.plan.failure import one_line
 from snapshotter.plan.permissions import EVENT_NAMESPACE, Access
 from snapshotter.plan.status import rfc3339
 
@@ -144,7 +145,9 @@ class Events:
             "resourceVersion": meta.resource_version,
         }
         now = rfc3339(datetime.now(UTC))
-        event = _Event(involved, event_type, reason, message[:LONGEST_MESSAGE], now, since=now, otherwise=otherwise)
+        event = _Event(
+            involved, event_type, reason, one_line(message, LONGEST_MESSAGE), now, since=now, otherwise=otherwise
+        )
         if (earlier := self._waiting.get(event.key)) is not None:
             self._waiting[event.key] = replace(event, since=earlier.since, times=earlier.times + 1)
             return

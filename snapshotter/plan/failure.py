@@ -7,6 +7,10 @@ from snapshotter.plan.lifecycle import waits_for_cut
 
 LONGEST_CAUSE = 700
 """Characters of a driver's text that are kept; an event's message may hold 1,024 bytes in all."""
+LONGEST_ATTEMPT = 500
+"""Characters of what was attempted, which names what an object names: nothing bounds a handle, or a label."""
+LONGEST_TEXT = 1000
+"""Characters of a problem with an object, for the same reason."""
 LONGEST_READ = 10_000
 """Characters of a driver's text that are looked at: it may hold a megabyte of blanks."""
 
@@ -26,11 +30,12 @@ def _may_have_gone_with_group(content: AnyContent, error: CsiError) -> bool:
 def message(content: AnyContent, what: str, cause: str, *, attempt: int, retry_in: float) -> str:
     """The one line: what failed, why, the how-manieth attempt in a row it was, and when the next follows."""
     waits = "; the deletion waits for it" if waits_for_cut(content) else ""
-    return f"{what} failed: {one_line(cause)} (attempt {attempt}, next in {retry_in:.0f}s{waits})"
+    tries = f"attempt {attempt}, next in {retry_in:.0f}s"
+    return f"{one_line(what, LONGEST_ATTEMPT)} failed: {one_line(cause)} ({tries}{waits})"
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, longest: int = LONGEST_CAUSE) -> str:
     """A text from elsewhere on one line and of bounded length; what a terminal would obey is shown as `�`."""
     flat = " ".join(text[:LONGEST_READ].split())
     plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in flat)
-    return plain if len(plain) <= LONGEST_CAUSE else plain[: LONGEST_CAUSE - 1] + "…"
+    return plain if len(plain) <= longest else plain[: longest - 1] + "…"

@@ -322,7 +322,7 @@ class Controller(ABC, Generic[C, K, A]):
             self._events.tell(self._kind, content.metadata, "Warning", attempted.reason, text)
         if self._planned_otherwise(content.name, action):
             return Requeue.NOW
-        raise NotDone(f"{attempted.what}: {failure.one_line(cause)}")
+        raise NotDone(f"{failure.one_line(attempted.what, failure.LONGEST_ATTEMPT)}: {failure.one_line(cause)}")
 
     def _tell_blocker(self, content: C) -> None:
         """Say now and then what keeps a content from being deleted, also while its snapshot is being made."""

@@ -3,8 +3,9 @@
 import json
 
 from snapshotter.names import MALFORMED
+from snapshotter.plan.failure import LONGEST_TEXT
 from tests.controller.conftest import each_sort
-from tests.controller.shop import NAMESPACE, Shop, Sort
+from tests.controller.shop import GROUPS, NAMESPACE, Shop, Sort
 from tests.world import Object
 
 
@@ -84,3 +85,15 @@ async def test_a_gone_content_that_could_not_be_read_holds_nobody_any_more(shop:
         await shop.world.until(lambda: told(shop, "one", "SnapshotDeletePending"))
         shop.world.server.uproot("volumesnapshotcontents", name)
         await shop.world.until(lambda: shop.request("one") is None)
+
+
+async def test_a_problem_with_something_enormous_is_told_in_a_line_that_people_can_read(shop: Shop) -> None:
+    """Nothing bounds the values of a selector but the size of a request."""
+    groups = shop.of(GROUPS)
+    async with shop.programs():
+        await groups.make("one", labels={"app": "x\n" * 100_000})
+        await shop.world.until(lambda: groups.error("one") and shop.world.warnings("one"))
+    error = groups.error("one") or ""
+    assert error.startswith('no PersistentVolumeClaim of namespace "default" has labels that fit "app=x x')
+    assert len(error) == LONGEST_TEXT
+    assert [event["message"] for event in shop.world.warnings("one")] == [error]

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -282,3 +283,18 @@ def test_no_value_is_left_in_any_text(given_values: list[str], others: list[str]
     random.shuffle(parts)
     shown = without_secrets("".join(parts), {str(number): value for number, value in enumerate(given_values)})
     assert [value for value in given_values if value.strip() in shown] == []
+
+
+NO_JSON = {
+    "the year 0": (-62167219200, 0, "seconds: -62167219200"),
+    "after the year 9999": (253402300800, 0, "seconds: 253402300800"),
+    "negative nanoseconds": (0, -1, "nanos: -1"),
+}
+
+
+@pytest.mark.parametrize(("seconds", "nanos", "shown"), NO_JSON.values(), ids=NO_JSON.keys())
+def test_a_time_that_json_has_no_form_for_is_shown_as_it_is(seconds: int, nanos: int, shown: str) -> None:
+    answer = csi_pb2.CreateSnapshotResponse(
+        snapshot=csi_pb2.Snapshot(snapshot_id="a", creation_time=Timestamp(seconds=seconds, nanos=nanos))
+    )
+    assert payload(answer) == {"text": f'snapshot {{ snapshot_id: "a" creation_time {{ {shown} }} }}'}

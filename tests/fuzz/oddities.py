@@ -9,9 +9,11 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from snapshotter import names
+
+T = TypeVar("T")
 
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -258,6 +260,9 @@ class Oddities:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 (the same each time)
         self._made = 0
+
+    def choose(self, among: Sequence[T]) -> T:
+        return self._random.choice(among)
 
     def next(self, form: Form | None = None) -> Odd:
         """A new object with something odd, of any kind if none is named."""

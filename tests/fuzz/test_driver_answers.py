@@ -14,7 +14,8 @@ from structlog.contextvars import merge_contextvars
 from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
-from snapshotter.settings import DriverSettings, WorkSettings
+from snapshotter.logs import PAYLOAD_VERBOSITY
+from snapshotter.settings import DriverSettings, LogSettings, WorkSettings
 from tests.fuzz.measure import ANSWERS, SEED
 from tests.fuzz.nonsense import Nonsense, Odd
 from tests.fuzz.odd_driver import OddDriver, Spoil, between
@@ -70,6 +71,8 @@ async def odd_driver_world(directory: Path, **options: Any) -> AsyncIterator[tup
             await world.of(kind).make_class(parameters={f"{key}-name": "secret", f"{key}-namespace": "default"})
         settings = {
             "driver": DriverSettings(csi_address=str(directory / "odd.sock"), timeout=20.0),
+            # What is said at each call is looked at as well.
+            "logs": LogSettings(verbosity=PAYLOAD_VERBOSITY),
             "work": WorkSettings(retry_start=0.05, retry_max=0.4, shutdown_grace=5.0),
         }
         async with world.sidecar(**settings):

@@ -1,5 +1,6 @@
 """Odd objects among good ones, with both programs at work: whatever is stored, users get their snapshots."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
@@ -13,8 +14,9 @@ from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
 from snapshotter.names import MALFORMED
+from tests.controller.shop import Shop
 from tests.fuzz.measure import OBJECTS, SEED
-from tests.fuzz.oddities import SECRET, Odd, Oddities
+from tests.fuzz.oddities import FORMS, SECRET, Odd, Oddities, encoded
 from tests.fuzz.remembered import remembered
 from tests.fuzz.world import SECONDS, OddWorld, odd_world
 
@@ -22,6 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWar
 """What is enormous is written back with what stands beside it."""
 
 BATCH = 250
+LIVES = 10
+"""Requests of either sort whose objects become odd, all of them in each round."""
 Logs = Sequence[MutableMapping[str, Any]]
 NOT_TOLD_BY_EVENTS = re.compile("class|persistent|nodes")
 """Kinds of which the log alone tells."""
@@ -34,11 +38,14 @@ def logs() -> Iterator[Logs]:
 
 
 def unexpected(logs: Logs) -> list[Any]:
-    """What should never be in a log: a mistake of ours, or a secret."""
+    """What should never be in a log: a mistake of ours, a secret, or a line that nobody can read."""
     return [
         entry
         for entry in logs
-        if "exception" in entry or entry["event"] == "reconciling failed unexpectedly" or SECRET in repr(entry)
+        if "exception" in entry
+        or entry["event"] == "reconciling failed unexpectedly"
+        or SECRET in repr(entry)
+        or len(repr(entry)) > 5000
     ]
 
 
@@ -139,3 +146,61 @@ async def one_batch(odd: OddWorld, batch: Sequence[Odd], number: int, logs: Logs
     with explained("what is gone is still known", lambda: list(troubled(odd)), batch):
         await odd.world.until(lambda: not troubled(odd), seconds=SECONDS)
     logs.clear()  # type: ignore[attr-defined]
+
+
+class Life:
+    """A request that is ready, with the objects that belong to it, as they are when all is well."""
+
+    def __init__(self, odd: OddWorld, shop: Shop, name: str) -> None:
+        self._server = odd.world.server
+        request, content = shop.request(name), shop.content(name)
+        assert request is not None
+        assert content is not None
+        kinds = {form.plural: form for form in FORMS}
+        self.good = [
+            (kinds[shop.sort.plural], request["metadata"]["name"], request),
+            (kinds[shop.sort.kind.plural], content["metadata"]["name"], content),
+        ]
+
+    def spoil(self, oddities: Oddities) -> Odd:
+        """Something of one of the objects becomes odd."""
+        form, name, good = oddities.choose(self.good)
+        odd = oddities.spoiled(form, name, good)
+        self._server.plant(odd.plural, odd.name, odd.raw, odd.namespace)
+        return odd
+
+    def mend(self) -> None:
+        """All is as it was when all was well, but for the marks that were taken away or put on meanwhile."""
+        for form, name, good in self.good:
+            body = good | {"metadata": good["metadata"] | {"resourceVersion": "@version@"}}
+            namespace = good["metadata"].get("namespace", "")
+            self._server.plant(form.plural, name, encoded(body), namespace)
+
+
+@pytest.mark.timeout(3600)
+async def test_promises_1_2_what_becomes_odd_in_its_life_is_lost_by_nobody(tmp_path: Path, logs: Logs) -> None:
+    """Good, odd, and good again: the snapshots stay where they are, are served, and go when they are told to."""
+    oddities = Oddities(SEED)
+    async with odd_world(tmp_path) as odd:
+        lives = []
+        for number in range(LIVES):
+            for shop, name in ((odd.singles, f"s-{number}"), (odd.groups, f"g-{number}")):
+                await shop.make(name)
+                lives.append((shop, name))
+        await odd.world.until(lambda: all(shop.ready(name) for shop, name in lives), seconds=SECONDS)
+        records = [Life(odd, shop, name) for shop, name in lives]
+        stored = set(odd.world.driver.snapshots)
+        for number in range(max(2, OBJECTS // 500)):
+            said = [life.spoil(oddities) for life in records]
+            await odd.neighbour(f"good-{number}")
+            for life in records:
+                life.mend()
+            await odd.neighbour(f"better-{number}")
+            with explained("is not as it was", list, said):
+                await odd.world.until(lambda: not troubled(odd), seconds=SECONDS)
+            assert stored <= set(odd.world.driver.snapshots), said
+            assert all(shop.ready(name) for shop, name in lives), said
+            assert not unexpected(logs), said
+        await asyncio.gather(*(shop.delete(name) for shop, name in lives))
+        await odd.world.until(lambda: all(shop.request(name) is None for shop, name in lives), seconds=SECONDS)
+        await odd.world.until(lambda: not stored & set(odd.world.driver.snapshots), seconds=SECONDS)

@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from snapshotter.controller.controller import Controller
 from snapshotter.settings import ControlSettings, WorkSettings
@@ -19,13 +18,11 @@ SECONDS = 60.0
 """So long a good object may take to become ready, on a machine that is busy with others."""
 
 
-class OddWorld:
+class Neighbourhood:
     """Users whose requests must be served whatever else there is."""
 
-    def __init__(self, world: World, sidecar: Sidecar, controller: Controller) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.sidecar = sidecar
-        self.controller = controller
         self.singles = Shop(world, SINGLES)
         self.groups = Shop(world, GROUPS)
 
@@ -78,15 +75,23 @@ class OddWorld:
                 yield json.dumps(each)
 
 
+class OddWorld(Neighbourhood):
+    """With both programs in this process."""
+
+    def __init__(self, world: World, sidecar: Sidecar, controller: Controller) -> None:
+        super().__init__(world)
+        self.sidecar = sidecar
+        self.controller = controller
+
+
 def _prefix(kind: str) -> str:
     return "group-" if kind == "group" else ""
 
 
 @asynccontextmanager
-async def odd_world(directory: Path, **controller: Any) -> AsyncIterator[OddWorld]:
-    """Both programs at work on the claims `data` and `log`, classes `class` and a Secret `secret`."""
-    async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(make_world(directory))
+async def served_world(directory: Path) -> AsyncIterator[World]:
+    """An API server and a driver: claims `data` and `log`, classes `class` and a Secret `secret`."""
+    async with make_world(directory) as world:
         await world.make_secret("secret", password=SECRET)
         for kind in (SINGLE, GROUP):
             await world.of(kind).make_class()
@@ -94,8 +99,16 @@ async def odd_world(directory: Path, **controller: Any) -> AsyncIterator[OddWorl
         for claim, handle in (("data", "vol"), ("log", "vol2")):
             await shop.make_volume(claim, handle)
             await shop.make_claim(claim, {"app": "db"})
+        yield world
+
+
+@asynccontextmanager
+async def odd_world(directory: Path) -> AsyncIterator[OddWorld]:
+    """Both programs at work."""
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(served_world(directory))
         sidecar = await stack.enter_async_context(world.sidecar(work=PATIENT))
-        at_work = await stack.enter_async_context(
-            shop.controller(PATIENT, control=ControlSettings(distributed=True), **controller)
+        controller = await stack.enter_async_context(
+            Shop(world, SINGLES).controller(PATIENT, control=ControlSettings(distributed=True))
         )
-        yield OddWorld(world, sidecar, at_work)
+        yield OddWorld(world, sidecar, controller)

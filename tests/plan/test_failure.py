@@ -190,3 +190,11 @@ PLAIN = {
 @pytest.mark.parametrize(("text", "told"), PLAIN.values(), ids=PLAIN.keys())
 def test_a_text_from_elsewhere_is_made_plain(text: str, told: str) -> None:
     assert one_line(text) == told
+
+
+def test_what_was_attempted_may_be_enormous_and_the_message_is_not() -> None:
+    what = f'CreateSnapshot of volume "{"x" * 1_000_000}"'
+    text = message(content(), what, "no\n", attempt=3, retry_in=4.0)
+    assert len(text) < 600
+    assert text.startswith('CreateSnapshot of volume "xxx')
+    assert text.endswith("… failed: no (attempt 3, next in 4s)")
