@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bench import driver as drivers
 from bench import program
-from bench.cluster import Cluster, Form
+from bench.client import wired
+from bench.cluster import Cluster, Form, make
 from bench.driver import Behaviour, FastDriver, Report
-from bench.objects import Kind
+from bench.objects import SINGLE, Kind, snapshot_name
 from bench.program import Contender, Program
 from bench.progress import Progress, followed
 
@@ -85,6 +86,7 @@ class Scene:
         self.driver = driver
         self.sizes = sizes
         self._directory = directory
+        self._signs = 0
 
     def started(self, contender: Contender, *flags: str, name: str = "one") -> AbstractAsyncContextManager[Program]:
         return program.started(
@@ -105,6 +107,15 @@ class Scene:
         names = [f"{prefix}-{number:06d}" for number in range(count)]
         await self.cluster.fill(form, names)
         return names
+
+    async def settled(self, running: Program) -> None:
+        """Return when a program has seen all contents and is at rest: it has cut one more, made as a sign."""
+        self._signs += 1
+        name = f"sign-{self._signs:06d}"
+        async with wired(self.cluster.address) as wire:
+            await make(wire, Form(SINGLE), name)
+        await self.wait_for_report(lambda report: snapshot_name(name) in report.began)
+        await running.rest()
 
     async def wait_for_report(self, condition: Callable[[Report], bool]) -> Report:
         """What the driver reports once it is so. Raises TimeoutError."""
