@@ -198,12 +198,10 @@ async def test_a_content_that_fails_is_told_and_told_again_when_it_is_well(waiti
 
 
 @each_sort
-async def test_a_claim_that_was_kept_for_one_who_is_given_up_may_go_then(waiting: Shop, sort: Sort) -> None:
-    """Case 79: what waits in an error may still be cut one day, until it is deleted."""
+async def test_a_claim_is_not_kept_for_one_who_cannot_be_begun(waiting: Shop, sort: Sort) -> None:
+    """Case 79: nothing holds it yet, so it protects no claim and may go without letting one go."""
     await waiting.make("hopeless", class_name="missing")
     await waiting.world.until(lambda: waiting.error("hopeless"))
     await waiting.make("one")
-    await waiting.world.until(lambda: waiting.ready("one"))
-    assert waiting.protected("data")
-    await waiting.delete("hopeless")
     await waiting.world.until(lambda: waiting.at_rest("one"))
+    assert waiting.error("hopeless")
