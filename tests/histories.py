@@ -28,7 +28,7 @@ from snapshotter.daemon.running import CannotRun
 from snapshotter.runtime.workqueue import Backoff
 from snapshotter.testing.apiserver.server import definitions_in, shipped_crds
 from snapshotter.testing.apiserver.targets import Target, WriteOptions
-from tests.relay import Relay
+from snapshotter.testing.proxy import Cut, StreamProxy
 from tests.world import World, make_world
 
 EXAMPLES: Final = int(os.environ.get("SNAPSHOTTER_HISTORY_EXAMPLES", "0"))
@@ -73,11 +73,12 @@ class Way:
 
     kubeconfig: Path
     socket: Path
-    relays: tuple[Relay, Relay]
+    proxies: tuple[StreamProxy, StreamProxy]
 
     def cut(self) -> None:
-        for relay in self.relays:
-            relay.cut()
+        for proxy in self.proxies:
+            proxy.script.set("^connect$", Cut("before"), times=None)
+            proxy.cut()
 
 
 class Program:
@@ -122,9 +123,9 @@ class Program:
         kubeconfig = self._world.directory / f"kubeconfig-{number}"
         socket = self._world.directory / f"way-{number}.sock"
         host, _, port = self._world.server.url.removeprefix("http://").partition(":")
-        to_server, near_port = await self._stack.enter_async_context(Relay.to_host(host, int(port)))
-        to_driver = await self._stack.enter_async_context(Relay.to_socket(self._world.driver.socket, socket))
-        kubeconfig.write_text(self._world.server.kubeconfig().replace(f"{host}:{port}", f"{host}:{near_port}"))
+        to_server = await self._stack.enter_async_context(StreamProxy.tcp(0, int(port), host=host))
+        to_driver = await self._stack.enter_async_context(StreamProxy.unix(socket, self._world.driver.socket))
+        kubeconfig.write_text(self._world.server.kubeconfig().replace(f"{host}:{port}", f"{host}:{to_server.port}"))
         return Way(kubeconfig, socket, (to_server, to_driver))
 
     async def stop(self, *, gently: bool) -> None:

@@ -177,6 +177,11 @@ class Annals:
         )
         if (sort := self._requests.get(resource)) is not None:
             self._request_changed(sort, new, gone=change.type == "DELETED")
+            request = self.requests[new["metadata"]["uid"]]
+            if by_program and request.gone:
+                self._judge_end(request)
+            elif by_program and is_ready(new) and not (old is not None and is_ready(old)):
+                self._judge_readiness(request, new)
         elif (sort := self._contents.get(resource)) is not None:
             self._content_changed(sort, new, made=old is None and by_program, gone=change.type == "DELETED")
             if by_program and old is not None and is_deleting(new) and not is_deleting(old):
@@ -249,6 +254,25 @@ class Annals:
             claim = self._world.server.get("persistentvolumeclaims", handle.removeprefix(VOLUME), NAMESPACE)
             if claim is None or names.CLAIM_FINALIZER not in claim["metadata"].get("finalizers", []):
                 self.broken.append(f"{life}: was made while the claim of {handle} was not protected")
+
+    def _judge_end(self, request: Request) -> None:
+        """A request stays until its content is gone, if that goes with it; a member stays until its group is gone."""
+        group = self.requests.get(request.group or "")
+        if group is not None and not (group.gone or request.spoiled or self.groups_come_and_go):
+            self.broken.append(f"{request.sort.id} {request.name}: goes before its group {group.name}")
+        for life in self.contents.values():
+            if life.ref_uid == request.uid and "Retain" not in life.policies and not (life.gone or request.spoiled):
+                self.broken.append(f"{request.sort.id} {request.name}: goes before {life}")
+
+    def _judge_readiness(self, request: Request, raw: Object) -> None:
+        """A group is ready when all of its members are."""
+        if request.sort is SINGLES or request.spoiled or "selector" not in request.source:
+            return
+        members = [each for each in self._world.server.list("volumesnapshots") if request.uid in owners_of(each)]
+        content = self._world.server.get(GROUPS.kind.plural, raw["status"][GROUPS.bound])
+        volumes = [] if content is None else content["spec"]["source"]["volumeHandles"]
+        if len(members) != len(volumes) or not all(is_ready(member) for member in members):
+            self.broken.append(f"group {request.name}: is ready before all of its members are")
 
     def _judge_deletion(self, uid: str) -> None:
         """A content whose policy says that all is to be kept stays, for somebody else to take care of."""

@@ -386,9 +386,14 @@ class Histories(History):
         self._step(f"import a {sort.id} {there=} {policy} {of_members=}", act, moment)
 
     def _import(self, sort: Sort, name: str, handle: str, members: list[str], policy: str) -> None:
-        """Import something; where there is a request of the name, that one is deleted instead."""
+        """Import something, or what a request of the name has left; one that there is is deleted instead."""
+        left = [
+            each for each in self.world.server.list(sort.kind.plural) if each["spec"][sort.kind.ref]["name"] == name
+        ]
         if self.world.server.get(sort.plural, name, NAMESPACE) is not None:
             self._delete(sort, name)
+        elif left and policy == "Retain":
+            self._ask_for_import(sort, name, left[-1]["metadata"]["name"])
         else:
             self._ask_for_import(sort, name, self.users.make_import(sort, name, handle, members, policy))
 

@@ -294,6 +294,6 @@ def test_whatever_happens_nothing_is_lost_and_nothing_left_behind() -> None:
             derandomize=not EXAMPLES,
             stateful_step_count=40,
             deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            suppress_health_check=list(HealthCheck),
         ),
     )

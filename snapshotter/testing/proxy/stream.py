@@ -76,6 +76,10 @@ class StreamProxy:
 
     async def _stop(self) -> None:
         if self._server is not None:
+            # A server that is closed while somebody comes in would never close his socket (as of Python 3.11).
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)
             self._server.close()
             self._server = None
         self.cut()
