@@ -64,7 +64,7 @@ MOST_STEPS = 50
 REMIND_SECONDS = 600.0
 """An event about a blocked deletion is repeated after this time: events do not last, the deletion may."""
 SILENT_SECONDS = 2.0
-"""A deletion may wait so long for the storage before users are told: most are through by then."""
+"""What most likely passes may last so long before users are told: a deletion on the storage, a claim's binding."""
 
 
 class NotDone(ReconcileError):
@@ -119,6 +119,8 @@ class RequestController(ABC, Generic[U, C, A]):
         """What a deletion waits for, where its namespace takes no events any more: the status tells it instead."""
         self._waiting: dict[str, float] = {}
         """Since when on the loop's clock deletions have waited for others, without an error that says why."""
+        self._passing: dict[str, float] = {}
+        """Since when on the loop's clock requests have not been served for a reason that may soon be over."""
         self._refused: dict[str, object] = {}
         """Why requests were refused last, so that only something else is worth another look before the backoff."""
         self._doubtful: dict[str, str] = {}
@@ -153,7 +155,10 @@ class RequestController(ABC, Generic[U, C, A]):
 
     def forget(self, request: U) -> None:
         """The request is gone."""
-        for known in (self._told_blockers, self._untold, self._waiting, self._refused, self._doubtful):
+        for known in (
+            *(self._told_blockers, self._untold, self._waiting),
+            *(self._passing, self._refused, self._doubtful),
+        ):
             known.pop(request.key, None)
         self._operations.gone(request)
 
@@ -180,6 +185,8 @@ class RequestController(ABC, Generic[U, C, A]):
                 return self._wait(request, action)
             if isinstance(action, Settle):
                 return None
+            if self._may_pass(key, action):
+                return Requeue.POLL
             try:
                 await self._act(request, action)
             except Superseded:
@@ -210,6 +217,14 @@ class RequestController(ABC, Generic[U, C, A]):
             # Nothing has failed as far as is known: it takes its time.
             self._tell_blocker(request, wait.blocker, "Normal")
         return Requeue.POLL
+
+    def _may_pass(self, key: str, action: A) -> bool:
+        """Whether a request is refused for a reason that may be over in a moment, and has been for just that."""
+        if not (isinstance(action, Refuse) and action.passing):
+            self._passing.pop(key, None)
+            return False
+        now = asyncio.get_running_loop().time()
+        return now - self._passing.setdefault(key, now) < SILENT_SECONDS
 
     def _planned_otherwise(self, key: str, action: A) -> bool:
         """Whether something else than this action is to be done by now."""

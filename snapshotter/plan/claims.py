@@ -32,12 +32,18 @@ def source(claim_key: str, storage: Storage) -> Source | Refusal:
         return Refusal(f'PersistentVolumeClaim "{claim_key}" {absent(storage.trouble_with_claim(claim_key))}')
     if not claim.bound:
         phase = claim.status.phase or "without a phase"
-        return Refusal(f'PersistentVolumeClaim "{claim_key}" is not bound to a volume: it is {phase}')
+        # Claim and request are often made at once; but what is lost stays lost.
+        passing = phase == "Pending" and not claim.deleting
+        return Refusal(f'PersistentVolumeClaim "{claim_key}" is not bound to a volume: it is {phase}', passing)
     name = claim.spec.volume_name or ""
     volume = storage.volume(name)
     if volume is None:
-        why = absent(storage.trouble_with_volume(name))
-        return Refusal(f'PersistentVolume "{name}" of PersistentVolumeClaim "{claim_key}" {why}')
+        trouble = storage.trouble_with_volume(name)
+        # The watch may tell of the volume later than of its claim.
+        return Refusal(
+            f'PersistentVolume "{name}" of PersistentVolumeClaim "{claim_key}" {absent(trouble)}',
+            passing=trouble is None,
+        )
     if not volume.belongs_to(claim):
         return Refusal(f'PersistentVolume "{name}" is not bound to PersistentVolumeClaim "{claim_key}"')
     csi = volume.spec.csi

@@ -134,8 +134,8 @@ def _creation(group: VolumeGroupSnapshot, selector: LabelSelector, cluster: Clus
     found = _sources(group, selector, cluster)
     if isinstance(found, Refusal):
         if named is None:
-            return Refuse(GROUP_REASONS.no_default_class, found.problem, ready=None)
-        return Refuse(GROUP_REASONS.creation_failed, found.problem)
+            return Refuse(GROUP_REASONS.no_default_class, found.problem, ready=None, passing=found.passing)
+        return Refuse(GROUP_REASONS.creation_failed, found.problem, passing=found.passing)
     chosen = named or default_class(
         group,
         found[0].csi.driver,

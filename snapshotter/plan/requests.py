@@ -111,6 +111,8 @@ class Refuse:
     """What becomes of readiness; None: it is left alone."""
     missing: str | None = None
     """The content that was not found; it is asked for once more before users are alarmed."""
+    passing: bool = False
+    """Whether it is likely to be over in a moment: users are told only if it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Refusal:
     """A step that cannot be taken, on its way to becoming a `Refuse`."""
 
     problem: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

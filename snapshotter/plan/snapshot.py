@@ -127,8 +127,8 @@ def _creation(snapshot: VolumeSnapshot, cluster: Cluster, terms: Terms) -> Actio
     found = source(snapshot.claim_key or "", cluster.storage)
     if isinstance(found, Refusal):
         if named is None:
-            return Refuse(SINGLE_REASONS.no_default_class, found.problem, ready=None)
-        return Refuse(SINGLE_REASONS.creation_failed, found.problem)
+            return Refuse(SINGLE_REASONS.no_default_class, found.problem, ready=None, passing=found.passing)
+        return Refuse(SINGLE_REASONS.creation_failed, found.problem, passing=found.passing)
     chosen = named or default_class(
         snapshot, found.csi.driver, singles.default_classes, singles.trouble_with_classes(), SINGLE_REASONS
     )

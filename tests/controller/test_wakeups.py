@@ -29,6 +29,14 @@ async def refused(shop: Shop, name: str, text: str) -> None:
     await shop.world.until(lambda: text in (shop.error(name) or ""))
 
 
+async def looked_at(shop: Shop, name: str) -> None:
+    """Return once the controller has looked at a request in vain, and told nobody: it may be over in a moment."""
+    await shop.make("later", claim="nobodys", labels={"app": "nobodys"})
+    await refused(shop, "later", "nobodys")
+    await shop.delete("later")
+    assert shop.error(name) is None
+
+
 async def served(shop: Shop, name: str) -> None:
     await shop.world.until(lambda: shop.at_rest(name) and not shop.error(name))
 
@@ -39,9 +47,18 @@ async def test_a_claim_that_is_bound_later_is_cut_then(waiting: Shop, sort: Sort
     await waiting.world.driver.make_volume("late", b"late")
     await waiting.make_claim("late", {"app": "late"}, bound=False)
     await waiting.make("one", claim="late", labels={"app": "late"})
-    await refused(waiting, "one", "is not bound to a volume: it is Pending")
+    await looked_at(waiting, "one")
     await waiting.bind("late")
     await served(waiting, "one")
+    assert waiting.world.warnings("one") == []
+
+
+@each_sort
+async def test_a_claim_that_is_not_bound_for_long_is_told_of(shop: Shop, sort: Sort) -> None:
+    await shop.make_claim("late", {"app": "late"}, bound=False)
+    async with shop.programs():
+        await shop.make("one", claim="late", labels={"app": "late"})
+        await refused(shop, "one", "is not bound to a volume: it is Pending")
 
 
 @each_sort
@@ -57,7 +74,7 @@ async def test_a_claim_that_is_made_later_is_cut_then(waiting: Shop, sort: Sort)
 async def test_a_volume_that_is_made_later_is_cut_then(waiting: Shop, sort: Sort) -> None:
     await waiting.make_claim("late", {"app": "late"})
     await waiting.make("one", claim="late", labels={"app": "late"})
-    await refused(waiting, "one", 'PersistentVolume "pv-late"')
+    await looked_at(waiting, "one")
     await waiting.make_volume("late", "vol")
     await served(waiting, "one")
 

@@ -80,9 +80,11 @@ def does(given: VolumeSnapshot, known: Stores, **terms: bool) -> Action:
     return next_action(given, known, Terms(**terms))
 
 
-def refused(reason: str | None, *, ready: bool | None = False, missing: str | None = None) -> Refuse:
+def refused(
+    reason: str | None, *, ready: bool | None = False, missing: str | None = None, passing: bool = False
+) -> Refuse:
     """A refusal, without its text."""
-    return Refuse(reason, "", ready, missing)
+    return Refuse(reason, "", ready, missing, passing)
 
 
 def shape(action: Action) -> Action:
@@ -128,12 +130,22 @@ CREATING: dict[str, tuple[VolumeSnapshot, Stores, Action]] = {
     "a volume that is not there (case 9)": (
         request(),
         cluster(CLASS, claim()),
-        refused("SnapshotContentCreationFailed"),
+        refused("SnapshotContentCreationFailed", passing=True),
     ),
     "a claim that is not bound (case 10)": (
         request(),
         cluster(CLASS, claim(phase="Pending", volume=""), volume()),
+        refused("SnapshotContentCreationFailed", passing=True),
+    ),
+    "a claim that has lost its volume": (
+        request(),
+        cluster(CLASS, claim(phase="Lost"), volume()),
         refused("SnapshotContentCreationFailed"),
+    ),
+    "a claim that is not bound, and no class to choose": (
+        request(class_name=None),
+        cluster(claim(phase="Pending", volume="")),
+        refused("SetDefaultSnapshotClassFailed", ready=None, passing=True),
     ),
     "half a secret (cases 11, 177)": (
         request(),

@@ -236,6 +236,7 @@ async def test_the_instructions_are_a_script_that_works(local: Local, kubectl: K
     assert sorted(members) == ["hpvc", "hpvc-2"]
     assert said.count("volumeSnapshotHandlePairList:") == 1
     await kubectl("wait", "pvc/hpvc-restore", "--for=jsonpath={.status.phase}=Bound", f"--timeout={GENEROUS_SECONDS}s")
+    assert "No resources found" in await kubectl("get", "events", "--field-selector=type=Warning")
     held = await held_by_driver(local)
     assert (len(held["snapshots"]), len(held["groups"])) == (3, 1)
     assert len([volume for volume in held["volumes"].values() if volume["from_snapshot"]]) == 1
