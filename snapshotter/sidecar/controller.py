@@ -331,8 +331,9 @@ class Controller(ABC, Generic[C, K, A]):
         now = asyncio.get_running_loop().time()
         if blocker is not None and (told is None or told.text != blocker or now - told.at > REMIND_SECONDS):
             self._told_blockers[content.name] = _Told(blocker, now)
-            log.info("deletion is blocked", blocker=blocker)
-            text = f"the deletion waits: {blocker}"
+            short = failure.one_line(blocker, failure.LONGEST_TEXT)
+            log.info("deletion is blocked", blocker=short)
+            text = f"the deletion waits: {short}"
             self._events.tell(self._kind, content.metadata, "Warning", DELETE_PENDING, text)
 
     def _planned_otherwise(self, name: str, action: A) -> bool:

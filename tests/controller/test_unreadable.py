@@ -6,7 +6,8 @@ from snapshotter.names import MALFORMED
 from snapshotter.plan.failure import LONGEST_TEXT
 from tests.controller.conftest import each_sort
 from tests.controller.shop import GROUPS, NAMESPACE, Shop, Sort
-from tests.world import Object
+from tests.controller.test_leadership import LEASE, LEASES, QUICK
+from tests.world import MERGE, Object
 
 
 def spoiled(found: Object, field: str) -> bytes:
@@ -97,3 +98,19 @@ async def test_a_problem_with_something_enormous_is_told_in_a_line_that_people_c
     assert error.startswith('no PersistentVolumeClaim of namespace "default" has labels that fit "app=x x')
     assert len(error) == LONGEST_TEXT
     assert [event["message"] for event in shop.world.warnings("one")] == [error]
+
+
+async def test_a_standby_tells_nothing_of_what_it_cannot_read_and_then_all(shop: Shop) -> None:
+    odd = b'{"metadata":{"name":"odd","namespace":"default"},"spec":{"driver":"bytes.csi.example.com"}}'
+    held = {"holderIdentity": "another", "leaseDurationSeconds": 60}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": held}
+    await shop.world.request("POST", LEASES, lease)
+    shop.world.server.plant("volumesnapshots", "odd", odd, NAMESPACE)
+    async with shop.controller(election=QUICK) as standby:
+        await shop.world.until(lambda: not standby.health.ready())
+        shop.world.server.plant("volumesnapshotcontents", "odd", odd.replace(b',"namespace":"default"', b""))
+        following = standby.stores.singles.contents
+        await shop.world.until(lambda: following.trouble_with("odd") is not None)
+        assert not shop.world.events("odd")
+        await shop.world.request("PATCH", f"{LEASES}/{LEASE}", {"spec": {"holderIdentity": ""}}, MERGE)
+        await shop.world.until(lambda: len(shop.world.events("odd")) == 2)

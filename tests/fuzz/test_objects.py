@@ -146,6 +146,8 @@ async def one_batch(odd: OddWorld, batch: Sequence[Odd], number: int, logs: Logs
     with explained("what is gone is still known", lambda: list(troubled(odd)), batch):
         await odd.world.until(lambda: not troubled(odd), seconds=SECONDS)
     logs.clear()  # type: ignore[attr-defined]
+    # The history of all that was enormous would be kept otherwise.
+    odd.world.server.compact()
 
 
 class Life:

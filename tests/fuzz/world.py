@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from snapshotter.controller.controller import Controller
 from snapshotter.settings import ControlSettings, WorkSettings
 from snapshotter.sidecar.sidecar import Sidecar
@@ -45,7 +47,10 @@ class Neighbourhood:
         await self.singles.make_claim(name, {"app": name})
         await self.singles.make(name, claim=name, class_name=name)
         await self.groups.make(name, labels={"app": name}, class_name=name)
-        await world.until(lambda: self.singles.ready(name) and self.groups.ready(name), seconds=SECONDS)
+        try:
+            await world.until(lambda: self.singles.ready(name) and self.groups.ready(name), seconds=SECONDS)
+        except TimeoutError:
+            pytest.fail(f"{name} does not become ready: {self._state_of(name)}")
         for shop in (self.singles, self.groups):
             await shop.delete(name)
         await world.until(lambda: not self.left_of(name), seconds=SECONDS)
@@ -56,6 +61,15 @@ class Neighbourhood:
         ):
             world.server.uproot(plural, name, namespace)
         world.server.uproot("persistentvolumes", f"pv-{name}")
+
+    def _state_of(self, name: str) -> list[object]:
+        """What there is of a neighbour, for people."""
+        shops = (self.singles, self.groups)
+        return [
+            *((shop.status(name), shop.content(name)) for shop in shops),
+            *(event["message"] for event in self.world.events(name)),
+            *(record for record in self.world.server.requests if name in record.path or name in repr(record.body)),
+        ][:60]
 
     def left_of(self, name: str) -> list[str]:
         """What is left of a neighbour's snapshots, on the API server and on the storage."""
