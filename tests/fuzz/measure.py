@@ -4,7 +4,9 @@ import os
 from typing import Final
 
 SEED: Final = int(os.environ.get("SNAPSHOTTER_FUZZ_SEED", "1"))
-OBJECTS: Final = int(os.environ.get("SNAPSHOTTER_FUZZ_OBJECTS", "4000"))
-"""Odd objects that are shown to the programs, and the same number to their plans alone."""
+OBJECTS: Final = int(os.environ.get("SNAPSHOTTER_FUZZ_OBJECTS", "10000"))
+"""Odd objects that the plans decide about."""
+SHOWN: Final = int(os.environ.get("SNAPSHOTTER_FUZZ_SHOWN", "4000"))
+"""Odd objects that are stored while the programs are at work."""
 ANSWERS: Final = int(os.environ.get("SNAPSHOTTER_FUZZ_ANSWERS", "75"))
 """Lives of contents, of either kind, about which a driver says something odd at each step."""

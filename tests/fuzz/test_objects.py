@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from snapshotter.names import MALFORMED
 from tests.controller.shop import Shop
-from tests.fuzz.measure import OBJECTS, SEED
+from tests.fuzz.measure import SEED, SHOWN
 from tests.fuzz.oddities import FORMS, SECRET, Odd, Oddities, encoded
 from tests.fuzz.remembered import remembered
 from tests.fuzz.world import SECONDS, OddWorld, odd_world
@@ -103,7 +103,7 @@ async def test_odd_objects_keep_no_good_one_waiting(tmp_path: Path, logs: Logs) 
     async with odd_world(tmp_path) as odd:
         await odd.neighbour("first")
         before: dict[str, int] = {}
-        for number in range(max(2, OBJECTS // BATCH)):
+        for number in range(max(2, SHOWN // BATCH)):
             batch = [oddities.next() for _ in range(BATCH)]
             await one_batch(odd, batch, number, logs)
             if not before:
@@ -192,7 +192,7 @@ async def test_promises_1_2_what_becomes_odd_in_its_life_is_lost_by_nobody(tmp_p
         await odd.world.until(lambda: all(shop.ready(name) for shop, name in lives), seconds=SECONDS)
         records = [Life(odd, shop, name) for shop, name in lives]
         stored = set(odd.world.driver.snapshots)
-        for number in range(max(2, OBJECTS // 500)):
+        for number in range(max(2, SHOWN // 1000)):
             said = [life.spoil(oddities) for life in records]
             await odd.neighbour(f"good-{number}")
             for life in records:
