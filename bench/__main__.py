@@ -161,8 +161,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
-    # gRPC would tell of each process that is started beside it.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     results = uvloop.run(run(arguments))
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
