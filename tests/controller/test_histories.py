@@ -194,8 +194,12 @@ class Histories(History):
 
     # The beginning and the end.
 
-    @initialize(ready_after=st.sampled_from([0.0, 0.0, 0.15, float("inf")]), look_ups=st.booleans())
-    def begin(self, ready_after: float, look_ups: bool) -> None:
+    @initialize(
+        ready_after=st.sampled_from([0.0, 0.0, 0.15, float("inf")]),
+        look_ups=st.booleans(),
+        calm=st.sampled_from([True, True, False]),
+    )
+    def begin(self, ready_after: float, look_ups: bool, calm: bool) -> None:
         options = {
             "ready_after_seconds": ready_after,
             "get_snapshot": look_ups,
@@ -203,6 +207,9 @@ class Histories(History):
             "member_ready_spread_seconds": 0.1 if ready_after else 0.0,
         }
         self._begin(options)
+        if calm:
+            # Trouble is to find a group with its members, too.
+            self._run(self._rest())
 
     async def prepare(self) -> None:
         self.annals = Annals(self.world)
