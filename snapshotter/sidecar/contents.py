@@ -30,8 +30,8 @@ class Contents(Generic[C]):
         self._store = store
         self._open_cuts: set[str] = set()
         """The uids of contents whose last create call has left open whether there is a snapshot."""
-        self._answered: set[str] = set()
-        """The uids of contents whose last create call, of this process, said for certain how things are."""
+        self._asked: set[str] = set()
+        """The uids of contents whose last create call, of this process, has no answer that is certain."""
 
     async def mark_as_being_created(self, content: C) -> C:
         if content.marked_as_being_created:
@@ -91,19 +91,19 @@ class Contents(Generic[C]):
     @asynccontextmanager
     async def asked(self, content: C) -> AsyncIterator[None]:
         """Around a create call: until its answer the driver may be at work."""
-        self._answered.discard(content.metadata.uid)
+        self._asked.add(content.metadata.uid)
         try:
             yield
         except CsiError as error:
             if error.final:
-                self._answered.add(content.metadata.uid)
+                self._asked.discard(content.metadata.uid)
             raise
-        self._answered.add(content.metadata.uid)
+        self._asked.discard(content.metadata.uid)
 
     def forget(self, content: C) -> None:
         """The content is gone."""
         self.close_cut(content)
-        self._answered.discard(content.metadata.uid)
+        self._asked.discard(content.metadata.uid)
 
     def close_cut(self, content: C) -> None:
         """It is known, or does not matter any more, what has become of the cut."""
@@ -117,13 +117,12 @@ class Contents(Generic[C]):
         """The content as plans must see it.
 
         With its mark, though somebody has removed that from an open cut; and in doubt while a create call may still
-        be at work, be it one of a process before this one.
+        be at work. Of the calls of a process before this one nothing is known: perhaps its last was the deletion, after
+        which asking once more would make the snapshot anew.
         """
         if content.handle is not None:
             self.close_cut(content)
-            if content.ready:
-                self._answered.discard(content.metadata.uid)
-            if content.metadata.uid not in self._answered and may_be_cut_anew(content):
+            if content.metadata.uid in self._asked and may_be_cut_anew(content):
                 return replace(content, cut_in_doubt=True)
         if not self.lost_its_mark(content):
             return content

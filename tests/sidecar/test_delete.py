@@ -396,25 +396,18 @@ async def test_promise_7_a_content_of_the_same_name_as_one_before_is_told_of_ane
 
 
 @each_kind
-@pytest.mark.parametrize("restarted", [False, True], ids=["by one sidecar", "by the next sidecar"])
 async def test_promise_1_a_snapshot_is_not_deleted_before_the_driver_is_done_with_asking_for_it(
-    tmp_path: Path, kind: Kind, restarted: bool
+    tmp_path: Path, kind: Kind
 ) -> None:
     """Readiness is asked for by create calls; one that the driver holds would make the snapshot once more."""
-    async with make_world(tmp_path, kind, ready_after_seconds=math.inf) as world, AsyncExitStack() as last:
+    async with make_world(tmp_path, kind, ready_after_seconds=math.inf) as world, AsyncExitStack() as stack:
         await world.make_class()
         driver = replace(world.settings().driver, timeout=0.3)
-        async with AsyncExitStack() as first:
-            await first.enter_async_context(world.sidecar(driver=driver, work=QUICK))
-            await world.make_content("one")
-            await world.until(lambda: world.status("one").get(kind.handle))
-            held = world.hold(f"^{kind.create} ")
-            await world.driver.faults.wait_for_held()
-            if restarted:
-                await first.aclose()
-                await last.enter_async_context(world.sidecar(driver=driver, work=QUICK))
-            else:
-                last.push_async_exit(first.pop_all())
+        await stack.enter_async_context(world.sidecar(driver=driver, work=QUICK))
+        await world.make_content("one")
+        await world.until(lambda: world.status("one").get(kind.handle))
+        held = world.hold(f"^{kind.create} ")
+        await world.driver.faults.wait_for_held()
         await world.delete_content("one")
         await world.until(lambda: "the deletion waits for it" in (world.error("one") or ""))
         assert world.calls(kind.delete) == 0
