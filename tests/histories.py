@@ -156,6 +156,8 @@ class History(RuleBasedStateMachine):
     tally: ClassVar[Tally]
 
     world: World
+    log: Any
+    """What the programs have logged since the last rest."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -99,6 +99,8 @@ class Annals:
         self._by_user = False
         self._seen = 0
         self._open: list[Call] = []
+        self._abandoned: set[str] = set()
+        """The names of cuts that the driver was at when the sidecar ended: a deletion may have overtaken them."""
         self._groups_of: dict[str, str] = {}
         """The handles of groups in the driver, by their members' handles."""
         self.groups_come_and_go = False
@@ -151,6 +153,10 @@ class Annals:
     def spoil_with(self, uid: str) -> None:
         for each in self._family(uid):
             each.spoiled = each.troubled = True
+
+    def sidecar_ends(self) -> None:
+        """The next sidecar knows nothing of the calls of this one that the driver is still at."""
+        self._abandoned.update(name for _, name in self._world.driver._gate._under_way)
 
     def rest(self) -> None:
         """Everything is at rest, and the trouble over."""
@@ -553,7 +559,9 @@ class Annals:
         if not lives:
             if not name.startswith("by-hand"):
                 yield f"the driver has {name}, of which no content has ever known"
-        elif all(life.gone and not life.lost and "Retain" not in life.policies and life.ref_uid for life in lives):
+        elif name not in self._abandoned and all(
+            life.gone and not life.lost and "Retain" not in life.policies and life.ref_uid for life in lives
+        ):
             yield f"the driver has {name} ({handle}), whose content is gone"
 
     def _held_claims(self) -> Iterator[str]:

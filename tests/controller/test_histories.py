@@ -614,6 +614,8 @@ class Histories(History):
     def a_program_restarts(self, sidecar: bool, gently: bool, down: float, moment: float) -> None:
         async def act() -> None:
             program = self.sidecar if sidecar else self.controller
+            if sidecar:
+                self.annals.sidecar_ends()
             await program.stop(gently=gently)
             await asyncio.sleep(down)
             await program.start()

@@ -119,6 +119,12 @@ class Chronicle:
             if not life.gone and concerns(life.last):
                 life.troubles.append(what)
 
+    def sidecar_ends(self) -> None:
+        """The next sidecar knows nothing of the calls of this one that the driver is still at."""
+        for life in self.lives.values():
+            if (life.kind.create, life.last.cut_name) in self._driver._gate._under_way and life.last.handle is not None:
+                life.deceived.append("the sidecar ended amid a call")
+
     def disturb(self) -> None:
         self.disturbances.append(time.monotonic())
 

@@ -686,6 +686,7 @@ class Histories(History):
     def the_sidecar_restarts(self, gently: bool, down: float, moment: float) -> None:
         async def act() -> None:
             self.chronicle.disturb()
+            self.chronicle.sidecar_ends()
             await self.program.stop(gently=gently)
             await asyncio.sleep(0)
             assert not list(_tasks_of_the_sidecar())
