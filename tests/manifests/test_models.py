@@ -2,7 +2,7 @@
 other, so nothing is read that a server does not serve, and no valid object is refused.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -64,12 +64,15 @@ def unlike(struct: inspect.Type, node: Json, path: str = "") -> list[str]:
             return [f"{path}: {type(struct).__name__} is read where a {node['type']} is served"]
 
 
+NO_DEFINITION: Final = {".metadata", ".cutInDoubt"}
+"""What is the same for all kinds, and what no API server says."""
+
+
 def unlike_fields(fields: tuple[inspect.Field, ...], node: Json, path: str) -> list[str]:
     found = []
     for field in fields:
         below = f"{path}.{field.encode_name}"
-        if below == ".metadata":
-            # It is the same for all kinds, and no definition tells of it.
+        if below in NO_DEFINITION:
             continue
         served = node["properties"].get(field.encode_name)
         if served is None:

@@ -65,7 +65,10 @@ async def test_promise_4_an_api_server_that_refuses_a_write_for_good_is_asked_by
         await asyncio.sleep(1.0)
         # Tries at 0, 0.2, 0.6 and 1.4 seconds.
         assert world.calls(world.kind.create) <= 5
-    assert not world.server.list("events")
+    # Users hear of it, in one event that counts.
+    [event] = world.server.list("events")
+    assert event["type"] == "Warning"
+    assert "for ever" in event["message"]
 
 
 @each_kind
