@@ -13,6 +13,17 @@ DEBUG_VERBOSITY = 4
 PAYLOAD_VERBOSITY = 5
 """From this `-v` on, the requests to the driver and its answers are logged, without their secrets."""
 
+LONGEST_VALUE = 1000
+"""Characters of a text in a log line. What an object or a driver names may be megabytes long."""
+
+
+def cut_long_texts(_logger: object, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A processor that cuts long texts; lists and the like, such as payloads, are left as they are."""
+    for key, value in entry.items():
+        if isinstance(value, str) and len(value) > LONGEST_VALUE:
+            entry[key] = f"{value[:LONGEST_VALUE]}... ({len(value):,} characters)"
+    return entry
+
 
 def set_up(log_format: LogFormat, verbosity: int) -> None:
     """Configure logging for the process, that of libraries included."""
@@ -21,6 +32,7 @@ def set_up(log_format: LogFormat, verbosity: int) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        cut_long_texts,
         # Frames only, never the values of variables: secrets may be among them.
         structlog.processors.format_exc_info,
     ]

@@ -15,6 +15,8 @@ from snapshotter.logs import set_up
 log = structlog.get_logger("early")
 set_up(sys.argv[1], int(sys.argv[2]))
 
+long = "long" in sys.argv
+
 def fail(password):
     raise ValueError("no")
 
@@ -22,7 +24,7 @@ def log_everything():
     log.debug("step taken")
     log.info("snapshot cut", handle="snap-1", size_bytes=5)
     with structlog.contextvars.bound_contextvars(key="content-1"):
-        log.warning("snapshot not created", code="Internal")
+        log.warning("snapshot not created", code="Internal", name="x" * 5000 if long else "x")
     logging.getLogger("library").info("chatter")
     logging.getLogger("library").warning("trouble with %s", "it")
     try:
@@ -35,10 +37,10 @@ log_everything()
 """
 
 
-def logged(log_format: str, verbosity: int) -> str:
+def logged(log_format: str, verbosity: int, *more: str) -> str:
     """What the program writes to standard error."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, log_format, str(verbosity)],
+        [sys.executable, "-c", PROGRAM, log_format, str(verbosity), *more],
         capture_output=True,
         text=True,
         timeout=60,
@@ -93,3 +95,11 @@ def test_each_step_is_logged_from_verbosity_4_on(verbosity: int, shown: bool) ->
     text = logged("text", verbosity)
     assert ("step taken" in text) is shown
     assert "chatter" not in text, "libraries tell of their troubles alone"
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_line_stays_readable_whatever_an_object_is_called(log_format: str) -> None:
+    [line] = [line for line in logged(log_format, 0, "long").splitlines() if "snapshot not created" in line]
+    assert len(line) < 1500
+    assert "xxx... (5,000 characters)" in line
+    assert "Internal" in line
