@@ -109,7 +109,8 @@ async def test_what_happens_to_bytes(
     await echo.until(lambda: not echo.connections and len(echo.received) >= len(there))
     assert echo.received == there
     if isinstance(trouble, Late | Dribble):
-        assert time.monotonic() - began >= 0.1
+        # Timers of event loops may ring a little early, each time anew.
+        assert time.monotonic() - began >= 0.05
     assert await exchange(tmp_path) == WORD
     assert proxy.script.happened == {type(trouble).__name__: 1}
 
