@@ -46,6 +46,8 @@ class Request:
     name: str
     path: str
     status: int
+    message: str
+    """What the server says of a failure."""
 
     @property
     def need(self) -> Need:
@@ -71,6 +73,7 @@ def requests(log: Iterable[Json], *users: str) -> Iterator[Request]:
             name=about.get("name", ""),
             path=line["requestURI"].partition("?")[0],
             status=line.get("responseStatus", {}).get("code", 0),
+            message=line.get("responseStatus", {}).get("message", ""),
         )
 
 
@@ -91,7 +94,8 @@ def complaints(log: Iterable[Json]) -> list[str]:
 
 
 def _what_is_wrong(request: Request) -> str:
-    if request.status == 403:
+    # A namespace that is being deleted takes nothing new, whoever asks.
+    if request.status == 403 and "it is being terminated" not in request.message:
         return "is refused"
     if not request.resource:
         return "" if request.verb == "get" and request.path.startswith(("/api", "/version")) else "is no discovery"
