@@ -138,8 +138,8 @@ def _runs_on_kube(place: str, function: Function) -> bool:
 @cache
 def _files_on_kube() -> tuple[str, ...]:
     """What `tox -e kube` runs, as tests are named."""
-    _, _, section = (TESTS.parent / "tox.ini").read_text().partition("[testenv:kube]")
-    return tuple(re.findall(r"\btests/(?!kubernetes/build)(\S+[^\s}])", section.partition("[testenv:")[0]))
+    selection = (TESTS / "kubernetes" / "selection.txt").read_text().split()
+    return tuple(each.removeprefix("tests/") for each in selection)
 
 
 def _texts(node: ast.AST) -> Iterator[str]:

@@ -8,58 +8,58 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvloop
 
 from snapshotter.cli.flags import parse
 from snapshotter.daemon.running import CannotRun
-from snapshotter.settings import ControllerSettings, Mistake, SidecarSettings, WebhookSettings
+from snapshotter.settings import ControllerSettings, SidecarSettings, WebhookSettings
 
 log = structlog.get_logger(__name__)
+
+S = TypeVar("S", SidecarSettings, ControllerSettings, WebhookSettings)
+Run = Callable[[S], Coroutine[Any, Any, None]]
+"""A program that has been loaded."""
 
 
 def csi_snapshotter(arguments: Sequence[str]) -> int:
     """Run the sidecar; gives its exit code."""
-    program = "csi-snapshotter"
-    settings = parse(program, SidecarSettings, arguments, os.environ)
 
-    def start() -> Coroutine[Any, Any, None]:
+    def load() -> Run[SidecarSettings]:
         from snapshotter.sidecar import app  # noqa: PLC0415
 
-        return app.run(settings)
+        return app.run
 
-    return _run(program, settings.mistakes(), start)
+    return _run("csi-snapshotter", SidecarSettings, arguments, load)
 
 
 def snapshot_controller(arguments: Sequence[str]) -> int:
     """Run the controller; gives its exit code."""
-    program = "snapshot-controller"
-    settings = parse(program, ControllerSettings, arguments, os.environ)
 
-    def start() -> Coroutine[Any, Any, None]:
+    def load() -> Run[ControllerSettings]:
         from snapshotter.controller import app  # noqa: PLC0415
 
-        return app.run(settings)
+        return app.run
 
-    return _run(program, settings.mistakes(), start)
+    return _run("snapshot-controller", ControllerSettings, arguments, load)
 
 
 def snapshot_conversion_webhook(arguments: Sequence[str]) -> int:
     """Run the webhook; gives its exit code."""
-    program = "snapshot-conversion-webhook"
-    settings = parse(program, WebhookSettings, arguments, os.environ)
 
-    def start() -> Coroutine[Any, Any, None]:
+    def load() -> Run[WebhookSettings]:
         from snapshotter.webhook import app  # noqa: PLC0415
 
-        return app.run(settings)
+        return app.run
 
-    return _run(program, settings.mistakes(), start)
+    return _run("snapshot-conversion-webhook", WebhookSettings, arguments, load)
 
 
-def _run(program: str, mistakes: Sequence[Mistake], start: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _run(program: str, form: type[S], arguments: Sequence[str], load: Callable[[], Run[S]]) -> int:
+    settings = parse(program, form, arguments, os.environ)
+    mistakes = settings.mistakes()
     if mistakes:
         _complain(program, "; ".join(mistake.text for mistake in mistakes))
         return mistakes[0].exit_code
@@ -67,7 +67,7 @@ def _run(program: str, mistakes: Sequence[Mistake], start: Callable[[], Coroutin
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(start())
+            runner.run(load()(settings))
     except CannotRun as error:
         _complain(program, str(error))
         return error.exit_code

@@ -14,9 +14,7 @@ LAST_EVENTS_SECONDS = 2.0
 """How long events that have not been sent are given at the end."""
 
 
-async def finish(
-    work: "Collection[asyncio.Task[None]]", events: Events, leadership: Leadership, *, grace: float
-) -> None:
+async def finish(work: Collection[asyncio.Task[None]], events: Events, leadership: Leadership, *, grace: float) -> None:
     """Return when the work, which takes nothing new in hand, has ended or was cut off after so many seconds.
 
     Who does not lead has nothing in hand, and is not waited for.

@@ -33,7 +33,7 @@ class Troubles(Generic[T]):
     def tell(self, key: str) -> None:
         """Say why nothing is done for an object, if that is so and has not been said."""
         found = self._store.trouble_with(key)
-        if found is None or not key or self._told.get(key) == found.reason:
+        if found is None or not key or not self.untold(key):
             return
         self._told[key] = found.reason
         text = f"it cannot be read, and nothing is done for it until it is mended: {found.reason}"

@@ -7,7 +7,6 @@ nothing else. Driver and provisioner are the stand-ins of the playground.
 import asyncio
 import base64
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from snapshotter.testing.client import KubeClient
 from snapshotter.testing.playground import converting
 from snapshotter.testing.playground.driver_pod import GRACE_SECONDS, DriverPod, driver_pod
-from snapshotter.testing.playground.pieces import Command, Piece, free_port
+from snapshotter.testing.playground.pieces import Command, Piece, free_port, installed
 from snapshotter.testing.playground.running import DRIVER
 from tests.contract.client import Client, Json
 from tests.kubernetes.server import Kube
@@ -101,7 +100,7 @@ async def at_work(kube: Kube, directory: Path) -> AsyncIterator[Cluster]:
         Command(
             name="the controller",
             arguments=(
-                _installed("snapshot-controller"),
+                installed("snapshot-controller"),
                 f"--kubeconfig={of_controller}",
                 f"--http-endpoint={controller_http}",
                 f"--shutdown-grace-period={GRACE_SECONDS}s",
@@ -114,7 +113,7 @@ async def at_work(kube: Kube, directory: Path) -> AsyncIterator[Cluster]:
         Command(
             name="the webhook",
             arguments=(
-                _installed("snapshot-conversion-webhook"),
+                installed("snapshot-conversion-webhook"),
                 f"--tls-cert-file={certificate.file}",
                 f"--tls-private-key-file={certificate.key_file}",
                 f"--port={webhook_port}",
@@ -147,10 +146,6 @@ async def at_work(kube: Kube, directory: Path) -> AsyncIterator[Cluster]:
             await piece.wait_until_serving()
         async with _converted(administrator, certificate, webhook_port):
             yield Cluster(kube, directory, kubeconfig, api, controller, webhook, pod, tasks, sidecar_arguments)
-
-
-def _installed(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from snapshotter.testing.admin import PREFIX, Admin
-from snapshotter.testing.playground.pieces import Command, Piece, free_port, python
+from snapshotter.testing.playground.pieces import Command, Piece, free_port, installed, python
 from snapshotter.testing.playground.storage import Storage
 
 LONGEST_SOCKET_PATH_BYTES: Final = 107
@@ -85,7 +84,7 @@ async def driver_pod(
             Command(
                 name=f"the sidecar{whose}",
                 arguments=(
-                    str(Path(sys.executable).with_name("csi-snapshotter")),
+                    installed("csi-snapshotter"),
                     f"--csi-address={socket}",
                     f"--kubeconfig={kubeconfig}",
                     f"--http-endpoint={sidecar_http}",

@@ -192,6 +192,11 @@ def python(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module)
 
 
+def installed(command: str) -> str:
+    """One of our commands, as it is installed beside this interpreter."""
+    return str(Path(sys.executable).with_name(command))
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on, below those that the system gives to others meanwhile."""
     while True:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from snapshotter.testing.admin import Admin, AdminError
 from snapshotter.testing.client import ApiFailure, KubeClient
 from snapshotter.testing.playground.converting import NAMESPACE, SERVICE, Certificate, have_converted, make_certificate
 from snapshotter.testing.playground.driver_pod import GRACE_SECONDS, DriverPod, driver_pod
-from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port, python
+from snapshotter.testing.playground.pieces import Command, Piece, PieceFailed, free_port, installed, python
 from snapshotter.testing.playground.storage import Storage
 
 DRIVER: Final = "hostpath.csi.k8s.io"
@@ -194,7 +193,7 @@ async def _joined(
         Command(
             name="the controller",
             arguments=(
-                str(Path(sys.executable).with_name("snapshot-controller")),
+                installed("snapshot-controller"),
                 f"--kubeconfig={kubeconfig}",
                 f"--http-endpoint={controller_url.removeprefix('http://')}",
                 f"--shutdown-grace-period={GRACE_SECONDS}s",
@@ -205,7 +204,7 @@ async def _joined(
         Command(
             name="the webhook",
             arguments=(
-                str(Path(sys.executable).with_name("snapshot-conversion-webhook")),
+                installed("snapshot-conversion-webhook"),
                 f"--tls-cert-file={certificate.file}",
                 f"--tls-private-key-file={certificate.key_file}",
                 f"--port={webhook_port}",
