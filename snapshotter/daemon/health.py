@@ -167,16 +167,25 @@ def exposed_queue(metrics: WorkMetrics, name: str, queue: WorkQueue[str]) -> Ite
 
 @contextmanager
 def exposed_watches(metrics: DaemonMetrics, informers: Iterable[Informer[Any]]) -> Iterator[None]:
-    """Show how long ago the API server was heard of, while the context lasts."""
+    """Show how long ago the API server was heard of, and what of it cannot be understood, while the context lasts."""
     with ExitStack() as shown:
         for informer in informers:
-            remove = metrics.watch_gauge(
-                "snapshotter_watch_age_seconds",
-                "Seconds since the API server last sent something about the resource; -1 before the first list.",
-                partial(_watch_age, informer),
-                resource=informer.what,
-            )
-            shown.callback(remove)
+            for remove in (
+                metrics.watch_gauge(
+                    "snapshotter_watch_age_seconds",
+                    "Seconds since the API server last sent something about the resource; -1 before the first list.",
+                    partial(_watch_age, informer),
+                    resource=informer.what,
+                ),
+                metrics.watch_gauge(
+                    "snapshotter_unreadable_objects",
+                    "Objects of the resource that are there at present and cannot be understood; nothing is done for "
+                    "them.",
+                    informer.unreadable,
+                    resource=informer.what,
+                ),
+            ):
+                shown.callback(remove)
         yield
 
 

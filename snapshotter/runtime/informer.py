@@ -136,6 +136,10 @@ class Informer(Generic[T]):
             return None
         return _now() - self._last_contact
 
+    def unreadable(self) -> int:
+        """How many objects are there at present that cannot be understood."""
+        return len(self._store.troubles())
+
     async def run(self) -> None:
         """List and watch for ever."""
         while True:

@@ -192,6 +192,7 @@ FAMILIES = {
     "snapshotter_oldest_deleting_seconds",
     "snapshotter_oldest_unready_seconds",
     "snapshotter_permission_missing",
+    "snapshotter_unreadable_objects",
     "snapshotter_watch_age_seconds",
 }
 

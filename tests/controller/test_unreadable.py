@@ -1,6 +1,10 @@
 """Objects that cannot be read, with both programs at work: users are told, nothing is lost, and mending is enough."""
 
 import json
+from collections.abc import Iterable
+from functools import partial
+
+from prometheus_client import CollectorRegistry
 
 from snapshotter.names import MALFORMED
 from snapshotter.plan.failure import LONGEST_TEXT
@@ -24,11 +28,19 @@ def told(shop: Shop, name: str, reason: str) -> list[str]:
     return [event["message"] for event in shop.world.events(name) if event["reason"] == reason]
 
 
+def unreadable_now(registries: Iterable[CollectorRegistry], resource: str) -> list[float | None]:
+    name = "snapshotter_unreadable_objects"
+    return [registry.get_sample_value(name, {"resource": resource}) for registry in registries]
+
+
 @each_sort
 async def test_promise_1_a_request_does_not_go_without_a_content_that_cannot_be_read(shop: Shop, sort: Sort) -> None:
-    async with shop.programs():
+    async with shop.world.sidecar() as sidecar, shop.controller() as controller:
         await shop.make("one")
         await shop.world.until(lambda: shop.at_rest("one"))
+        # What is there now, by the page of each program.
+        unreadable = partial(unreadable_now, (sidecar.registry, controller.registry), shop.world.kind.plural)
+        assert unreadable() == [0, 0]
         content = shop.content("one")
         assert content is not None
         name = content["metadata"]["name"]
@@ -38,6 +50,7 @@ async def test_promise_1_a_request_does_not_go_without_a_content_that_cannot_be_
         await shop.world.until(lambda: len(told(shop, name, MALFORMED)) == 2)
         why = "Expected `str`, got `int` - at `$.spec.deletionPolicy`"
         assert all(text.endswith(why) for text in told(shop, name, MALFORMED))
+        assert unreadable() == [1, 1]
         assert shop.ready("one")
         await shop.delete("one")
         await shop.world.until(lambda: told(shop, "one", "SnapshotDeletePending"))
@@ -47,6 +60,7 @@ async def test_promise_1_a_request_does_not_go_without_a_content_that_cannot_be_
         assert set(shop.world.driver.snapshots) == stored
         shop.world.server.plant(shop.world.kind.plural, name, sound(content))
         await shop.world.until(shop.nothing_left)
+        await shop.world.until(lambda: unreadable() == [0, 0])
 
 
 @each_sort

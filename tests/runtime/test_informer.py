@@ -402,6 +402,7 @@ async def test_what_cannot_be_understood_is_logged_once_for_each_version() -> No
             await asyncio.sleep(20)
             assert world.store.trouble_with("a") == ODD_A7
             assert world.odd == ["a"], "the trouble is the same"
+            assert world.informer.unreadable() == 1
     lines = [entry for entry in logs if entry["event"] == "object is malformed and passed over"]
     assert [(line["resource"], line["name"], line["reason"]) for line in lines] == [("things", "a", "odd")] * 2
 
@@ -420,6 +421,7 @@ async def test_the_end_of_what_cannot_be_understood_is_noticed(
     async with watching(lists, [steps, (FOR_EVER,)]) as world:
         await asyncio.sleep(5)
         assert world.store.troubles() == ()
+        assert world.informer.unreadable() == 0
         assert world.odd == ["a", "a"]
         assert world.told == []
 

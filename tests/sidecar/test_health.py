@@ -48,6 +48,7 @@ OURS = {
     "snapshotter_oldest_deleting_seconds",
     "snapshotter_permission_missing",
     "snapshotter_oldest_unready_seconds",
+    "snapshotter_unreadable_objects",
     "snapshotter_watch_age_seconds",
 }
 

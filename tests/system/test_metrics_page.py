@@ -73,6 +73,7 @@ OURS = {
     "snapshotter_oldest_deleting_seconds": family("gauge", "driver_name", "kind"),
     "snapshotter_oldest_unready_seconds": family("gauge", "driver_name", "kind"),
     "snapshotter_permission_missing": family("gauge", "verb", "group", "resource", "needed_for"),
+    "snapshotter_unreadable_objects": family("gauge", "resource"),
     "snapshotter_watch_age_seconds": family("gauge", "resource"),
     "snapshotter_malformed_objects": family("counter", "resource"),
 }
