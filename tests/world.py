@@ -31,6 +31,7 @@ from snapshotter.testing.faults import Fault
 from tests.contract.client import Client
 from tests.kubernetes.mirror import Mirror, mirrored
 from tests.kubernetes.server import Kube
+from tests.patience import patience
 
 DRIVER = "bytes.csi.example.com"
 ACCOUNT = "csi-snapshotter"
@@ -240,11 +241,12 @@ class World:
                 await work
 
     async def until(self, condition: Callable[[], object], *, seconds: float = 20.0) -> None:
-        """Return once something holds of the objects or the driver. Raises `TimeoutError`.
+        """Return once something holds of the objects or the driver. Raises `TimeoutError` when it takes longer, not
+        counting the time in which we waited for a core.
 
         On a real server what is known of its objects then is of one moment.
         """
-        async with asyncio.timeout(seconds):
+        async with patience(seconds):
             while not condition() or not await self._holds(condition):
                 self._changed.clear()
                 # The driver tells no one of changes, so it is looked at now and then as well.

@@ -207,7 +207,7 @@ async def test_promises_1_2_what_becomes_odd_in_its_life_is_lost_by_nobody(tmp_p
         await odd.world.until(lambda: all(shop.ready(name) for shop, name in lives), seconds=SECONDS)
         records = [Life(odd, shop, name) for shop, name in lives]
         stored = set(odd.world.driver.snapshots)
-        for number in range(max(2, SHOWN // 1000)):
+        for number in range(max(2, SHOWN // 2500)):
             said = [life.spoil(oddities) for life in records]
             await odd.neighbour(f"good-{number}")
             for life in records:

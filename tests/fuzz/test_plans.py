@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 
 from snapshotter.controller.stores import Stores
 from snapshotter.daemon.health import content_states, oldest_deleting, oldest_unready
@@ -160,6 +161,7 @@ def told_of(odd: Odd) -> Iterator[None]:
         raise
 
 
+@pytest.mark.timeout(3600)
 def test_no_odd_object_makes_a_plan_fail() -> None:
     cluster, oddities = Cluster(), Oddities(SEED)
     read = 0
@@ -188,6 +190,7 @@ def test_no_odd_object_makes_a_plan_fail() -> None:
     assert read > OBJECTS // 5, "most of them say nothing to the plans"
 
 
+@pytest.mark.timeout(3600)
 def test_no_odd_object_makes_the_conversion_fail() -> None:
     oddities = Oddities(SEED + 1)
     forms = [form for form in FORMS if "group" in form.plural]

@@ -17,7 +17,7 @@ from tests.world import GROUP, SINGLE, World, make_world
 PATIENT = WorkSettings(retry_start=5.0, retry_max=300.0, shutdown_grace=5.0)
 """What is odd fails again and again; it need not do so all the time."""
 SECONDS = 60.0
-"""So long a good object may take to become ready, on a machine that is busy with others."""
+"""So long a good object may take to become ready, not counting the time in which others have the cores."""
 
 
 class Neighbourhood:
