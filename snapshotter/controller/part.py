@@ -22,7 +22,7 @@ from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.names import GROUP_SNAPSHOT_GROUP
 from snapshotter.plan.cluster import Cluster
-from snapshotter.plan.requests import Reasons, Terms
+from snapshotter.plan.requests import Reasons, Terms, was_snatched
 from snapshotter.runtime.informer import Informer, OnChange
 from snapshotter.runtime.store import Store
 from snapshotter.runtime.workers import Workers
@@ -225,6 +225,10 @@ class Part(Generic[U, C, K, A]):
             # What comes under the same name is another request: nothing of the old one's counts.
             self.request_desk.drop(old.key)
             self._controller.forget(old)
+            if was_snatched(old) and self._sort.requests.trouble_with(old.key) is None:
+                self._upkeep.snatched(old)
+                if self._shop.leadership.won.is_set():
+                    self.content_desk.consider(old.made_name)
         self._sort.on_request(old, new)
 
     def _content_changed(self, old: C | None, new: C | None) -> None:

@@ -290,6 +290,16 @@ def was_told(request: UserSnapshot) -> bool:
     return request.cut or request.ready
 
 
+def was_snatched(request: UserSnapshot) -> bool:
+    """Whether a request that is gone was removed although our finalizers held it, before its content was seen to.
+
+    An API server looks for finalizers when a deletion comes in. One that is put on while the deletion is at work is
+    written, and goes with the object. So it happens to those that are deleted as soon as they are made, and before
+    users were told of anything.
+    """
+    return request.held and not request.deleting and request.imported_name is None and not was_told(request)
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """Labels and a remark about them."""

@@ -19,16 +19,34 @@ class Complain:
     problem: str
 
 
-def next_step(content: AnyContent) -> Protect | Complain | None:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tell the sidecar that the content is being deleted by its user's wish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Ask for the content's deletion; the finalizer keeps it until the storage has followed."""
+
+
+Step = Protect | Complain | Mark | Delete
+
+
+def next_step(content: AnyContent, *, snatched: bool = False) -> Step | None:
     """What to do for a content; None: nothing.
 
     One that no request is bound to yet is left to its maker, and one that is being deleted takes no more finalizers.
+
+    `snatched`: its request was deleted, and has gone before it could see to its content. That a request is not there is
+    no reason by itself: contents are copied from cluster to cluster without it.
     """
     cuts = content.volume is not None if isinstance(content, Content) else content.ours_to_cut
     if cuts is (content.imported_handle is not None):
         reason = "ContentValidationError" if isinstance(content, Content) else "GroupContentValidationError"
         both = "both what to cut and what to import" if cuts else "neither what to cut nor what to import"
         return Complain(reason, f"spec.source says {both}")
+    if snatched and content.ours_to_cut and content.spec.deletion_policy == "Delete" and not content.deleting:
+        return Delete() if content.marked_as_being_deleted else Mark()
     if not content.ref.uid or content.deleting or content.protected:
         return None
     return Protect()

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any
 
-BOUNDED = frozenset({"_sent", "requests", "registry"})
+BOUNDED = frozenset({"_sent", "_snatched", "requests", "registry"})
 """Attributes that are bounded by themselves, or grow with the number of metrics' labels alone."""
 
 

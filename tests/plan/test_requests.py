@@ -2,6 +2,7 @@
 
 import pytest
 
+from snapshotter.model.user_snapshot import UserSnapshot
 from snapshotter.plan.requests import (
     SINGLE_REASONS,
     Attempt,
@@ -20,7 +21,9 @@ from snapshotter.plan.requests import (
     Settle,
     Wait,
     attempted,
+    was_snatched,
 )
+from tests.requests import CREATED_AT, group_request, request
 
 FAILED = SINGLE_REASONS.creation_failed
 ATTEMPTS: dict[str, tuple[RequestAction, Attempt]] = {
@@ -58,3 +61,22 @@ ATTEMPTS: dict[str, tuple[RequestAction, Attempt]] = {
 @pytest.mark.parametrize(("action", "expected"), ATTEMPTS.values(), ids=ATTEMPTS.keys())
 def test_what_the_api_server_does_not_do_has_a_name(action: RequestAction, expected: Attempt) -> None:
     assert attempted(action, SINGLE_REASONS) == expected
+
+
+SNATCHED: dict[str, tuple[UserSnapshot, bool]] = {
+    "we held it, and had told nobody of anything": (request(), True),
+    "its users knew of an error at most": (request(bound="c", ready=False, error="broken"), True),
+    "a group likewise": (group_request(), True),
+    "it was let go": (request(deleting=True), False),
+    "we did not hold it": (request(finalizers=("example.com/theirs",)), False),
+    "users know when it was cut": (request(created=CREATED_AT), False),
+    "users know that it is ready": (group_request(ready=True), False),
+    "what it asked for was made by others": (request(imports="c"), False),
+}
+
+
+@pytest.mark.parametrize(("gone", "expected"), SNATCHED.values(), ids=SNATCHED.keys())
+def test_promise_2_a_request_was_snatched_away_when_nobody_can_have_wanted_it_so(
+    gone: UserSnapshot, expected: bool
+) -> None:
+    assert was_snatched(gone) is expected

@@ -5,7 +5,7 @@ import pytest
 
 from snapshotter.model.content import ContentSource
 from snapshotter.model.lifecycle import AnyContent
-from snapshotter.plan.upkeep import Complain, Protect, next_step
+from snapshotter.plan.upkeep import Complain, Delete, Mark, Protect, Step, next_step
 from tests.requests import made_content, made_group_content
 
 CASES: dict[str, tuple[AnyContent, Protect | None]] = {
@@ -46,3 +46,26 @@ def test_its_maker_is_told_of_a_content_with(given: AnyContent, reason: str, tex
     assert isinstance(step, Complain)
     assert step.reason == reason
     assert text in step.problem
+
+
+SNATCHED: dict[str, tuple[AnyContent, Step | None]] = {
+    "the sidecar is told first": (made_content(), Mark()),
+    "then it goes": (made_content(being_deleted=True), Delete()),
+    "it is on its way": (made_content(being_deleted=True, deleting=True), None),
+    "what is retained stays": (made_content(policy="Retain"), None),
+    "what somebody else has cut stays": (made_content(imported="snap-1"), None),
+    "a member goes with its group": (made_content(member_of="group-1"), None),
+    "a group's content likewise": (made_group_content(), Mark()),
+    "and then goes": (made_group_content(being_deleted=True), Delete()),
+    "a group's content that is retained": (made_group_content(policy="Retain"), None),
+    "it has no finalizer, and needs none any more": (made_content(finalizers=()), Mark()),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), SNATCHED.values(), ids=SNATCHED.keys())
+def test_promise_1_a_content_goes_after_its_request_that_was_snatched_away(
+    given: AnyContent, expected: Step | None
+) -> None:
+    """Case 108."""
+    assert next_step(given, snatched=True) == expected
+    assert not isinstance(next_step(given), Mark | Delete), "that a request is not there is no reason by itself"
