@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -15,15 +16,24 @@ JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Address:
     """Where the API server listens, and what an administrator shows to it."""
 
     host: str
     port: int
     token: str
-    trust: ssl.SSLContext | None
+    authority: str
+    """PEM text of what vouches for it; empty without TLS."""
     kubeconfig: str
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.authority else 'http'}://{self.host}:{self.port}"
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext | None:
+        return ssl.create_default_context(cadata=self.authority) if self.authority else None
 
 
 class Refused(Exception):

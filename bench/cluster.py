@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import re
-import ssl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,10 +57,6 @@ class Cluster(Protocol):
         """Remove all contents, and what programs leave behind."""
         ...
 
-    async def compact_watches(self) -> None:
-        """End the watches of single contents, and know nothing of what happened so far when they are opened again."""
-        ...
-
 
 async def make(wire: Wire, form: Form, name: str) -> None:
     """Make one content as clients do."""
@@ -86,9 +81,9 @@ class RealCluster:
 
     def __init__(self, kube: Kube) -> None:
         url = urlsplit(kube.url)
-        trust = ssl.create_default_context(cafile=str(kube.authority))
+        authority = kube.authority.read_text()
         self._kube = kube
-        self.address = Address(url.hostname or "", url.port or 443, kube.token, trust, kube.kubeconfig())
+        self.address = Address(url.hostname or "", url.port or 443, kube.token, authority, kube.kubeconfig())
 
     async def requests(self) -> Counter[str]:
         async with self._kube.session() as session, session.get("/metrics", raise_for_status=True) as answer:
@@ -125,15 +120,6 @@ class RealCluster:
                 while await _has_some(wire, kind):  # noqa: ASYNC110 - it does not tell, it has to be asked
                     await asyncio.sleep(0.2)
 
-    async def compact_watches(self) -> None:
-        # A definition that changes is served anew: by a cache that knows the present, and no history.
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumesnapshotcontents.snapshot.storage.k8s.io"
-        async with wired(self.address) as wire:
-            definition = msgspec.json.decode(await wire.ask("GET", path), type=Json)
-            columns = definition["spec"]["versions"][0].setdefault("additionalPrinterColumns", [])
-            columns.append({"name": f"Column{len(columns)}", "type": "string", "jsonPath": ".metadata.uid"})
-            await wire.ask("PUT", path, definition)
-
 
 class StandIn:
     """The stand-in, in this process: for the short form, which shows that the measurements can be taken."""
@@ -141,7 +127,7 @@ class StandIn:
     def __init__(self, server: ApiServer) -> None:
         url = urlsplit(server.url)
         self._server = server
-        self.address = Address(url.hostname or "", url.port or 80, "", None, server.kubeconfig())
+        self.address = Address(url.hostname or "", url.port or 80, "", "", server.kubeconfig())
 
     async def requests(self) -> Counter[str]:
         places = ((record.verb.upper(), place_of(record.path)) for record in self._server.requests)
@@ -161,10 +147,6 @@ class StandIn:
             await wire.ask("PATCH", path, {"metadata": {"finalizers": None}}, MERGE_PATCH)
             with contextlib.suppress(Refused):  # it went with its last finalizer
                 await wire.ask("DELETE", path)
-
-    async def compact_watches(self) -> None:
-        self._server.compact()
-        self._server.cut_watches()
 
 
 def _like(template: Json, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:

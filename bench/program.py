@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.client import Address
 from bench.processes import cpu_seconds, resident_bytes, running, wait_until_at_rest
 
 NAMESPACE = "default"
@@ -63,7 +62,7 @@ class Program:
 @asynccontextmanager
 async def started(
     contender: Contender,
-    address: Address,
+    access: str,
     driver: Path,
     directory: Path,
     flags: Sequence[str],
@@ -71,9 +70,12 @@ async def started(
     name: str,
     quiet_seconds: float,
 ) -> AsyncIterator[Program]:
-    """The program beside a driver's socket, killed when the block is left. `name` tells it from others."""
+    """The program beside a driver's socket, killed when the block is left. `name` tells it from others.
+
+    `access` is the text of its kubeconfig.
+    """
     kubeconfig = directory / "kubeconfig"
-    kubeconfig.write_text(address.kubeconfig)
+    kubeconfig.write_text(access)
     log = directory / f"{contender.label}-{name}.log"
     command = (*contender.command, f"--csi-address={driver}", f"--kubeconfig={kubeconfig}", *flags)
     at = asyncio.get_running_loop().time()

@@ -17,6 +17,7 @@ from bench.program import NAMESPACE, Contender, free_port
 from bench.results import LIMIT, Figure, Points, quantile
 from bench.scene import WORKERS, Drained, Scene
 from csi_proto import csi_pb2, csi_pb2_grpc
+from snapshotter.testing.proxy import Refusal
 
 MEGABYTE = 1_000_000
 MILLISECOND = 0.001
@@ -277,18 +278,35 @@ async def memory(scene: Scene, contender: Contender) -> Measured:
 
 
 async def relist(scene: Scene, contender: Contender) -> Measured:
-    """Many contents are ready and are listed anew, while new ones come; what the ready ones cost at the start."""
+    """Many contents are ready and are listed anew, while new ones come; what the ready ones cost at the start.
+
+    The list is made to be needed by a proxy, which cuts the watch and then says that its version is too old. The server
+    itself says so only when a program was away for a minute and more.
+    """
     await scene.fill(Form(SINGLE, ready=True), scene.sizes.ready)
     loop = asyncio.get_running_loop()
+    asked: list[float] = []
+
+    def hear(verb: str, path: str) -> None:
+        # A program may list by a watch that begins with all that there is.
+        if verb in ("LIST", "WATCH") and path == SINGLE.path:
+            asked.append(loop.time())
+
     spent = [await _spent(scene)]
-    async with scene.started(contender, *contender.unlimited) as program, wired(scene.cluster.address) as wire:
+    async with (
+        scene.proxied(hear) as proxy,
+        scene.started(contender, *contender.unlimited, through=proxy) as program,
+        wired(scene.cluster.address) as wire,
+    ):
         for _ in range(2):
             await scene.settled(program)
             spent.append(await _spent(scene))
         # The second time it had nothing to do but the sign.
         requests, calls = (spent[1][what] - spent[0][what] - (spent[2][what] - spent[1][what]) for what in (0, 1))
         cpu = program.cpu_seconds
-        await scene.cluster.compact_watches()
+        asked.clear()
+        proxy.script.set(f"^WATCH {SINGLE.path}$", Refusal(410), times=1)
+        proxy.cut_watches()
         made: dict[str, float] = {}
         until = loop.time() + scene.sizes.relist_seconds
         while loop.time() < until:
@@ -299,10 +317,13 @@ async def relist(scene: Scene, contender: Contender) -> Measured:
         report = await scene.wait_for_report(lambda report: report.began.keys() >= {*map(snapshot_name, made)})
         await program.rest()
         cpu = program.cpu_seconds - cpu
+    # First came the watch that was refused.
+    began = asked[1]
     waits = {name: report.began[snapshot_name(name)] - at for name, at in made.items()}
     return Measured(
         {
-            "relist.worst": max(waits.values()),
+            "relist.worst": max(wait for name, wait in waits.items() if made[name] > began),
+            "relist.before": max(waits.values()),
             "relist.cpu": cpu,
             "ready.calls": float(calls),
             "ready.requests": float(requests),

@@ -14,6 +14,8 @@ from bench.driver import Behaviour, FastDriver, Report
 from bench.objects import SINGLE, Kind, snapshot_name
 from bench.program import Contender, Program
 from bench.progress import Progress, followed
+from snapshotter.testing.proxy import ApiProxy
+from snapshotter.testing.proxy.api import OnRequest
 
 WORKERS = 10
 """So many contents are worked on at a time by default, by upstream's program and ours."""
@@ -88,15 +90,26 @@ class Scene:
         self._directory = directory
         self._signs = 0
 
-    def started(self, contender: Contender, *flags: str, name: str = "one") -> AbstractAsyncContextManager[Program]:
+    def started(
+        self, contender: Contender, *flags: str, name: str = "one", through: ApiProxy | None = None
+    ) -> AbstractAsyncContextManager[Program]:
+        """A program at work, perhaps with a proxy before the API server."""
+        address = self.cluster.address
         return program.started(
             contender,
-            self.cluster.address,
+            address.kubeconfig if through is None else through.kubeconfig(address.token),
             self.driver.socket,
             self._directory,
             flags,
             name=name,
             quiet_seconds=self.sizes.quiet_seconds,
+        )
+
+    def proxied(self, on_request: OnRequest) -> AbstractAsyncContextManager[ApiProxy]:
+        """A proxy before the API server, which tells of each request."""
+        address = self.cluster.address
+        return ApiProxy.serve(
+            address.url, authority=address.authority, tls=bool(address.authority), on_request=on_request
         )
 
     def followed(self, kind: Kind) -> AbstractAsyncContextManager[Progress]:

@@ -119,6 +119,7 @@ def all_rows(sizes: Sizes) -> tuple[Row, ...]:
                     1.0,
                     2,
                 ),
+                Figure("relist.before", "one that came before, when the watch was lost", "s", "lower", None, 2),
                 Figure("relist.cpu", f"CPU of listing {sizes.ready:,} anew", "s", "lower", None, 2),
                 Figure("ready.calls", f"RPCs for {sizes.ready:,} ready contents at the start", "", "lower", 0, 0),
                 Figure("ready.requests", f"writes for {sizes.ready:,} ready contents at the start", "", "lower", 0, 0),

@@ -11,10 +11,11 @@ import structlog
 from snapshotter.daemon.health import Health
 from snapshotter.daemon.leadership import ElectedLeadership, Leadership
 from snapshotter.daemon.permissions import Permissions
-from snapshotter.daemon.running import CannotRun, beside
+from snapshotter.daemon.running import CannotRun
 from snapshotter.kube.access import AccessReviews
 from snapshotter.kube.connection import BadConfiguration, Connection, Limits, always, connect
 from snapshotter.metrics import DaemonMetrics
+from snapshotter.runtime.beside import beside
 from snapshotter.settings import ElectionSettings, KubeSettings, WebSettings, host_and_port
 from snapshotter.web.server import ListenError, serving
 

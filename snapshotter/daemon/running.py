@@ -3,8 +3,8 @@
 import asyncio
 import resource
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -53,19 +53,6 @@ async def _work(work: Callable[["Shutdown"], Awaitable[None]], stop: "Shutdown")
             lost = lost.exceptions[0]
     if lost is not None:
         raise CannotRun(f"leadership lost: {lost}") from lost
-
-
-@asynccontextmanager
-async def beside(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
-    """Run a task while the context lasts. Unlike a task group it leaves as it is what the context raises."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
 
 
 class Shutdown:

@@ -24,7 +24,7 @@ from snapshotter.kube.client import (
     load_incluster_config,
     load_kube_config,
 )
-from snapshotter.kube.errors import ApiError, Forbidden, Unauthorized, Unreachable, api_error
+from snapshotter.kube.errors import ApiError, Forbidden, TooManyRequests, Unauthorized, Unreachable, api_error
 from snapshotter.kube.session import open_session
 from snapshotter.metrics import DaemonMetrics
 from snapshotter.plan.permissions import Access
@@ -128,7 +128,8 @@ class Connection:
                 await self.refresh_credentials()
                 continue
             if response.status == 429 and wait < MOST_WAITS:
-                await asyncio.sleep(_retry_after(response, wait))
+                asked_for = _retry_after(response)
+                await asyncio.sleep(0.25 * 2.0**wait if asked_for is None else asked_for)
                 continue
             if response.status == 403:
                 raise self._forbidden(access_of(method, path, query), answer, what)
@@ -184,6 +185,8 @@ class Connection:
                     error = api_error(response.status, answer, what)
                     if isinstance(error, Unauthorized):
                         await self.refresh_credentials()
+                    if isinstance(error, TooManyRequests):
+                        error.retry_after = _retry_after(response)
                     raise error
                 yield _lines(response)
         except ConfigException as error:
@@ -282,11 +285,11 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield bytes(line)
 
 
-def _retry_after(response: aiohttp.ClientResponse, wait: int) -> float:
-    """Seconds to wait before the next try; the server's word if it gave one."""
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds to wait before the next try, if the server says so."""
     text = response.headers.get("Retry-After", "")
     # A date is allowed too (RFC 9110), but API servers do not send one.
-    return min(float(text), LONGEST_WAIT) if text.replace(".", "", 1).isdecimal() else 0.25 * 2.0**wait
+    return min(float(text), LONGEST_WAIT) if text.replace(".", "", 1).isdecimal() else None
 
 
 def _describe(error: BaseException) -> str:

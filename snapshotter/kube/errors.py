@@ -65,9 +65,11 @@ class Invalid(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429, still after waiting as the server asked."""
+    """429: of a request that is no watch, still after waiting as the server asked."""
 
     transient = True
+    retry_after: float | None = None
+    """Seconds after which the server wants to be asked again, if it says so."""
 
 
 class ServerTrouble(ApiError):

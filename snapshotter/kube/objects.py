@@ -1,15 +1,15 @@
 """The objects of one kind on the API server: listed, watched, read and patched."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
 
 from snapshotter.kube.connection import JSON_PATCH, MERGE_PATCH, Connection
-from snapshotter.kube.errors import ApiError, BadRequest, Forbidden, Gone, Malformed, api_error
+from snapshotter.kube.errors import ApiError, BadRequest, Forbidden, Gone, Malformed, TooManyRequests, api_error
 from snapshotter.kube.kinds import Kind
 from snapshotter.kube.reading import Reader, Unreadable
 from snapshotter.metrics import DaemonMetrics
@@ -17,7 +17,7 @@ from snapshotter.model.meta import NamespacedObject, key_of
 from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
-    Listing,
+    Page,
     Refused,
     Removed,
     SourceError,
@@ -110,46 +110,65 @@ class Objects(Generic[T]):
         self._kinds = Reader(_Typed)
         self._trees = Reader(dict[str, Any])
 
-    async def list_all(self) -> Listing[T]:
-        """All objects of the selection, in pages. Raises `SourceError`."""
+    async def list_all(self) -> Page[T]:
+        """All objects of the selection. Raises `SourceError`."""
+        async with aclosing(self.list_pages()) as pages:
+            found = [page async for page in pages]
+        objects = tuple(item for page in found for item in page.objects)
+        return Page(objects, found[0].version, tuple(odd for page in found for odd in page.set_aside))
+
+    async def list_pages(self) -> AsyncGenerator[Page[T], None]:
+        """All objects of the selection as they were at one version. Raises `SourceError`."""
         try:
-            try:
-                return await self._list()
-            except BadRequest as error:
-                if self._field_selector is None:
-                    raise
-                # CRDs that were installed by others may not declare the field as selectable.
-                log.info("objects are not selected by the server", resource=self._kind.plural, reason=str(error))
-                self._field_selector = None
-                return await self._list()
+            async with aclosing(self._pages()) as pages:
+                async for page in pages:
+                    yield page
         except Gone as error:
             raise VersionExpired(str(error)) from error
         except Forbidden as error:
             raise Refused(str(error)) from error
         except ApiError as error:
-            raise SourceError(str(error)) from error
+            raise _trouble(error) from error
 
-    async def _list(self) -> Listing[T]:
+    async def _pages(self) -> AsyncGenerator[Page[T], None]:
+        part = await self._first_part()
+        yield self._page_of(part)
+        while token := part.metadata.continue_:
+            part = await self._part(token)
+            yield self._page_of(part)
+
+    async def _first_part(self) -> _List:
+        try:
+            return await self._part()
+        except BadRequest as error:
+            if self._field_selector is None:
+                raise
+            # CRDs that were installed by others may not declare the field as selectable.
+            log.info("objects are not selected by the server", resource=self._kind.plural, reason=str(error))
+            self._field_selector = None
+            return await self._part()
+
+    async def _part(self, token: str = "") -> _List:
+        query = self._selectors() | {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
+        body = await self._connection.request("GET", self._kind.path, query=query)
+        try:
+            return self._lists.read(body)
+        except Unreadable as error:
+            raise Malformed(f"list of {self._kind.plural}: {error}") from error
+
+    def _page_of(self, part: _List) -> Page[T]:
         objects: list[T] = []
         set_aside: list[SetAside] = []
-        query = self._selectors() | {"limit": str(PAGE_SIZE)}
-        while True:
-            body = await self._connection.request("GET", self._kind.path, query=query)
+        for raw in part.items or ():
             try:
-                page = self._lists.read(body)
+                item = self._object_of(raw)
             except Unreadable as error:
-                raise Malformed(f"list of {self._kind.plural}: {error}") from error
-            for raw in page.items or ():
-                try:
-                    item = self._object_of(raw)
-                except Unreadable as error:
-                    set_aside += self._set_aside(raw, error)
-                else:
-                    if self._wanted(item):
-                        objects.append(item)
-            if not page.metadata.continue_:
-                return Listing(tuple(objects), page.metadata.resource_version, tuple(set_aside))
-            query["continue"] = page.metadata.continue_
+                set_aside += self._set_aside(raw, error)
+            else:
+                if self._wanted(item):
+                    objects.append(item)
+        about = part.metadata
+        return Page(tuple(objects), about.resource_version, tuple(set_aside), more=bool(about.continue_))
 
     @asynccontextmanager
     async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
@@ -169,13 +188,13 @@ class Objects(Generic[T]):
             raise VersionExpired(str(error)) from error
         except BadRequest as error:
             if self._field_selector is None:
-                raise SourceError(str(error)) from error
+                raise _trouble(error) from error
             # The CRDs have changed while we ran; the list finds out how to go on.
             raise VersionExpired(str(error)) from error
         except Forbidden as error:
             raise Refused(str(error)) from error
         except ApiError as error:
-            raise SourceError(str(error)) from error
+            raise _trouble(error) from error
 
     async def _events(self, lines: AsyncIterator[bytes]) -> AsyncIterator[WatchEvent[T]]:
         async for line in lines:
@@ -294,3 +313,7 @@ class Objects(Generic[T]):
         if self._label_selector is not None:
             query["labelSelector"] = self._label_selector
         return query
+
+
+def _trouble(error: ApiError) -> SourceError:
+    return SourceError(str(error), retry_after=error.retry_after if isinstance(error, TooManyRequests) else None)

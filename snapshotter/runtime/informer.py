@@ -2,13 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from snapshotter.runtime.beside import beside
 from snapshotter.runtime.store import SetAside, Store, Versioned, is_older
 from snapshotter.runtime.workqueue import Backoff
 
@@ -18,12 +19,14 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """All objects, and the version from which to watch what happens after."""
+class Page(Generic[T]):
+    """A part of all objects, or all of them, and the version from which to watch what happens after."""
 
     objects: tuple[T, ...]
     version: str
     set_aside: tuple[SetAside, ...] = ()
+    more: bool = False
+    """Whether another page follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,11 @@ WatchEvent = Changed[T] | Removed | SetAside | Bookmark
 
 
 class SourceError(Exception):
-    """Listing or watching did not work; it is tried again."""
+    """Listing or watching did not work; it is tried again: after so many seconds, if the server asked for that."""
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class VersionExpired(SourceError):
@@ -66,8 +73,8 @@ class Refused(SourceError):
 class Source(Protocol[T]):
     """Where the objects come from."""
 
-    async def list_all(self) -> Listing[T]:
-        """All objects. Raises `SourceError`."""
+    def list_pages(self) -> AsyncGenerator[Page[T], None]:
+        """All objects as they were at one version, which each page has; one page at least. Raises `SourceError`."""
         ...
 
     def watch(self, version: str) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
@@ -78,6 +85,22 @@ class Source(Protocol[T]):
         long.
         """
         ...
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A list that is being read, page by page."""
+
+    version: str
+    """As of which the pages are."""
+    restored: bool
+    """The server went back in time, since it was restored from a backup: what we know is worth nothing then."""
+    unlisted: set[str]
+    """What was known before and has not been met on a page."""
+    reached: str
+    """The version up to which a watch has told what happened since."""
+    told: set[str] = field(default_factory=set)
+    """What the watch has told of meanwhile: no page knows it better."""
 
 
 SHORTEST_WATCH = 1.0
@@ -157,12 +180,15 @@ class Informer(Generic[T]):
                 await self._pause()
             except SourceError as error:
                 log.warning("watch interrupted", what=self._what, reason=str(error))
-                await self._pause()
+                await self._pause(error.retry_after)
 
-    async def _pause(self) -> None:
+    async def _pause(self, asked_for: float | None = None) -> None:
         self._interruptions += 1
+        if asked_for is not None:
+            # All clients of a server that starts are asked for the same time.
+            await asyncio.sleep(max(asked_for, self._backoff.start) * (1 + random.random() / 4))  # noqa: S311
         # The first interruption after a good time is mended at once.
-        if self._interruptions > 1:
+        elif self._interruptions > 1:
             await asyncio.sleep(self._backoff.delay(self._interruptions - 1, random.random()))  # noqa: S311
 
     def _take_refusal(self, reason: str) -> None:
@@ -176,32 +202,68 @@ class Informer(Generic[T]):
             log.warning("refused", what=self._what, reason=reason)
 
     async def _list(self) -> str:
-        listing = await self._source.list_all()
-        self._heard()
-        self.refusal = None
-        # A server that went back in time was restored from a backup: what we know is worth nothing then.
-        restored = self._newest is not None and is_older(listing.version, self._newest)
-        odd = {found.key for found in listing.set_aside}
-        gone = self._store.keys() - {item.key for item in listing.objects} - odd
-        for item in listing.objects:
-            if restored:
-                self._replaced(item)
+        """Take in all objects; gives the version up to which we know what happened.
+
+        A long list is followed by a watch from its first page on, so that what is new waits for no other page.
+        """
+        async with aclosing(self._source.list_pages()) as pages:
+            first = await anext(pages)
+            restored = self._newest is not None and is_older(first.version, self._newest)
+            listing = _Listing(first.version, restored, self._store.keys(), first.version)
+            self._take_in(first, listing)
+            self.refusal = None
+            # The store is ahead of a server that has gone back in time: there the list alone is believed.
+            if first.more and not restored:
+                async with beside(self._follow(listing), name=f"watch of {self._what} beside the list"):
+                    await self._take_in_all(pages, listing)
             else:
-                self._changed(item)
-        for found in listing.set_aside:
-            if restored:
-                self._told_gone(self._store.remove(found.key))
-            self._set_aside(found)
-        for key in gone:
+                await self._take_in_all(pages, listing)
+        for key in listing.unlisted - listing.told:
             # A write of ours may be newer than the list; after a restoration that counts for nothing.
             self._gone(key, None if restored else listing.version)
-        self._newest = listing.version
-        self._store.told_up_to(listing.version)
+        self._newest = listing.reached
+        self._store.told_up_to(listing.reached)
         if not self.synced.is_set():
-            log.info("store filled", what=self._what, objects=len(listing.objects))
+            log.info("store filled", what=self._what, objects=len(self._store))
             self.synced.set()
             self.answered.set()
-        return listing.version
+        return listing.reached
+
+    async def _take_in_all(self, pages: AsyncIterator[Page[T]], listing: _Listing) -> None:
+        async for page in pages:
+            self._take_in(page, listing)
+
+    def _take_in(self, page: Page[T], listing: _Listing) -> None:
+        self._heard()
+        for item in page.objects:
+            listing.unlisted.discard(item.key)
+            if listing.restored:
+                self._replaced(item)
+            elif item.key not in listing.told:
+                self._changed(item)
+        for found in page.set_aside:
+            listing.unlisted.discard(found.key)
+            if listing.restored:
+                self._told_gone(self._store.remove(found.key))
+            if found.key not in listing.told:
+                self._set_aside(found)
+
+    async def _follow(self, listing: _Listing) -> None:
+        """Take in what happens since the first page. What this does not tell, the watch after the list does."""
+        try:
+            async with self._source.watch(listing.version) as events:
+                async for event in events:
+                    self._heard()
+                    listing.reached = self._advanced_to(event)
+                    match event:
+                        case Changed(item):
+                            listing.told.add(item.key)
+                        case Removed(key) | SetAside(key):
+                            listing.told.add(key)
+                        case Bookmark():
+                            pass
+        except SourceError as error:
+            log.debug("watch beside the list ended", what=self._what, reason=str(error))
 
     async def _watch(self, version: str) -> None:
         started = _now()
@@ -212,6 +274,7 @@ class Informer(Generic[T]):
                 async for event in events:
                     self._heard()
                     self._version = self._newest = self._advanced_to(event)
+                    self._store.told_up_to(self._newest)
         finally:
             lasted = _now() - started
             if lasted >= SHORTEST_WATCH:
@@ -233,7 +296,6 @@ class Informer(Generic[T]):
                 self._set_aside(event)
             case Bookmark():
                 pass
-        self._store.told_up_to(version)
         return version
 
     def _heard(self) -> None:

@@ -204,6 +204,18 @@ async def test_a_name_leads_nowhere_else(server: ApiServer, contents: Objects[Co
             await contents.get(name)
 
 
+async def test_a_long_list_comes_in_pages_of_one_version(
+    server: ApiServer, contents: Objects[Content], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.kube.objects.PAGE_SIZE", 2)
+    for name in "abc":
+        server.create(PLURAL, body(name))
+    pages = [page async for page in contents.list_pages()]
+    assert [[item.name for item in page.objects] for page in pages] == [["a", "b"], ["c"]]
+    assert [page.more for page in pages] == [True, False]
+    assert len({page.version for page in pages}) == 1
+
+
 @pytest.mark.parametrize("code", [401, 403, 500, 503])
 async def test_what_goes_wrong_is_told_in_the_informers_words(
     server: ApiServer, contents: Objects[Content], code: int
@@ -214,6 +226,17 @@ async def test_what_goes_wrong_is_told_in_the_informers_words(
     with pytest.raises(SourceError, match="trouble"):
         async with contents.watch("1"):
             pass
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("soon", None)])
+async def test_when_to_watch_again_is_told_if_the_server_says_it(
+    server: ApiServer, contents: Objects[Content], header: str, seconds: float | None
+) -> None:
+    server.faults.set(Fault(match="WATCH", error=429, headers={"Retry-After": header}, message="storage is starting"))
+    with pytest.raises(SourceError, match="starting") as raised:
+        async with contents.watch("1"):
+            pass
+    assert raised.value.retry_after == seconds
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -1,11 +1,11 @@
 """A far side for informers that follows a script: what each list and each watch gives, in turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from snapshotter.runtime.informer import Listing, SourceError, WatchEvent
+from snapshotter.runtime.informer import Page, SourceError, WatchEvent
 from tests.runtime.things import Thing
 from tests.runtime.virtual import now
 
@@ -26,33 +26,41 @@ class Runaway(BaseException):
     """The informer asks and asks: no test goes on for ever."""
 
 
+Pages = Sequence[Page[Thing] | Silence | SourceError]
+"""A list that is long."""
+Answer = Page[Thing] | SourceError | Pages
+
+
 class Scripted:
     """Lists and watches are used up in order; of the last one there is no end.
 
     A watch gives its events and ends quietly after the last, if that is not an error or silence for ever.
     """
 
-    def __init__(
-        self, lists: Iterable[Listing[Thing] | SourceError], watches: Iterable[Sequence[Step]] = ((FOR_EVER,),)
-    ) -> None:
+    def __init__(self, lists: Iterable[Answer], watches: Iterable[Sequence[Step]] = ((FOR_EVER,),)) -> None:
         self._lists = list(lists)
         self._watches = list(watches)
         self.listed_at: list[float] = []
         self.watched_from: list[str] = []
         self.watched_at: list[float] = []
 
-    def recover(self, answer: Listing[Thing] | SourceError, *watches: Sequence[Step]) -> None:
+    def recover(self, answer: Answer, *watches: Sequence[Step]) -> None:
         """From now on another script holds."""
         self._lists = [answer]
         self._watches = list(watches)
 
-    async def list_all(self) -> Listing[Thing]:
+    async def list_pages(self) -> AsyncGenerator[Page[Thing], None]:
         self.listed_at.append(now())
         self._count()
         answer = self._lists.pop(0) if len(self._lists) > 1 else self._lists[0]
-        if isinstance(answer, SourceError):
-            raise answer
-        return answer
+        for step in answer if isinstance(answer, Sequence) else (answer,):
+            match step:
+                case SourceError():
+                    raise step
+                case Silence(seconds):
+                    await asyncio.sleep(seconds)
+                case page:
+                    yield page
 
     @asynccontextmanager
     async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[Thing]]]:

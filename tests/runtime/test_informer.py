@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
     Informer,
-    Listing,
+    Page,
     Refused,
     Removed,
     SourceError,
@@ -20,7 +21,7 @@ from snapshotter.runtime.informer import (
 )
 from snapshotter.runtime.store import SetAside, Store
 from snapshotter.runtime.workqueue import Backoff
-from tests.runtime.scripted import FOR_EVER, Scripted, Silence, Step
+from tests.runtime.scripted import FOR_EVER, Answer, Pages, Scripted, Silence, Step
 from tests.runtime.things import Thing, thing
 from tests.runtime.virtual import now, settle
 
@@ -59,7 +60,7 @@ class Watching:
 
 @asynccontextmanager
 async def watching(
-    lists: Iterable[Listing[Thing] | SourceError], watches: Iterable[Sequence[Step]] = ((FOR_EVER,),)
+    lists: Iterable[Answer], watches: Iterable[Sequence[Step]] = ((FOR_EVER,),)
 ) -> AsyncIterator[Watching]:
     world = Watching(Scripted(lists, watches))
     task = asyncio.create_task(world.informer.run())
@@ -72,8 +73,8 @@ async def watching(
         await asyncio.gather(task, return_exceptions=True)
 
 
-def listing(version: int | str, *things: Thing) -> Listing[Thing]:
-    return Listing(things, str(version))
+def listing(version: int | str, *things: Thing) -> Page[Thing]:
+    return Page(things, str(version))
 
 
 def thing_changed(name: str, version: int) -> Changed[Thing]:
@@ -294,6 +295,85 @@ async def test_a_server_that_turns_out_on_a_watch_to_have_gone_back_in_time_is_l
         assert world.objects() == {A5}
 
 
+def long_list(version: int, *pages: Sequence[Thing]) -> Pages:
+    """A list of pages that are a second apart."""
+    steps: list[Page[Thing] | Silence] = []
+    for number, things in enumerate(pages, 1):
+        steps += Page(tuple(things), str(version), more=number < len(pages)), Silence(1)
+    return steps[:-1]
+
+
+C4, C9, D9 = thing("c", 4), thing("c", 9), thing("d", 9)
+
+
+async def test_what_is_new_waits_for_no_other_page_of_a_long_list() -> None:
+    lists = [long_list(6, [A5], [B2], [C4])]
+    async with watching(lists, [[Changed(D9), FOR_EVER], [FOR_EVER]]) as world:
+        assert world.told == [(None, A5), (None, D9)]
+        assert not world.informer.synced.is_set()
+        await asyncio.sleep(5)
+        assert world.objects() == {A5, B2, C4, D9}
+        assert world.informer.synced.is_set()
+        assert world.source.watched_from == ["6", "9"]
+
+
+MEANWHILE: dict[str, tuple[Step, set[Thing]]] = {
+    "changed before its page comes": (Changed(C9), {A5, B2, C9}),
+    "changed after its page came": (Changed(thing("a", 9)), {thing("a", 9), B2, C4}),
+    "gone before its page comes": (Removed("c", "9"), {A5, B2}),
+    "gone after its page came": (Removed("a", "9"), {B2, C4}),
+    "not to be understood any more before its page comes": (SetAside("c", "9", "odd"), {A5, B2}),
+    "nothing": (Bookmark("9"), {A5, B2, C4}),
+    "an error": (SourceError("reset"), {A5, B2, C4}),
+    "an expired version": (VersionExpired("too old"), {A5, B2, C4}),
+}
+
+
+@pytest.mark.parametrize("known_before", [[], [thing("a", 1), B2, thing("c", 3), thing("x", 3)]])
+@pytest.mark.parametrize(("event", "expected"), MEANWHILE.values(), ids=MEANWHILE)
+async def test_what_happens_while_a_long_list_is_read_holds(
+    event: Step, expected: set[Thing], known_before: list[Thing]
+) -> None:
+    lists: list[Answer] = [listing(3, *known_before), long_list(6, [A5], [B2], [C4])]
+    watches: list[list[Step]] = [[Silence(10), VersionExpired("too old")], [event, FOR_EVER], [FOR_EVER]]
+    async with watching(lists, watches) as world:
+        await asyncio.sleep(20)
+        assert world.objects() == expected
+        told = [new for _, new in world.told if new is not None]
+        assert len(told) == len(set(told)), "nothing is told twice"
+
+
+async def test_without_numbers_as_versions_the_watch_beside_a_list_is_believed() -> None:
+    old, new = (replace(A1, metadata=replace(A1.metadata, resource_version=version)) for version in ("x", "y"))
+    pages: Pages = [Page((), "v", more=True), Silence(1), Page((old,), "v")]
+    async with watching([pages], [[Changed(new), FOR_EVER], [FOR_EVER]]) as world:
+        await asyncio.sleep(5)
+        assert world.objects() == {new}
+
+
+async def test_a_long_list_of_a_restored_server_is_read_before_it_is_watched() -> None:
+    """Promise 11: events of its future are older than what we know."""
+    lists: list[Answer] = [listing(30, thing("a", 20), thing("b", 21)), long_list(9, [A5], [thing("c", 7)])]
+    async with watching(lists, [[Silence(10), VersionExpired("in the future")], [FOR_EVER]]) as world:
+        await asyncio.sleep(10.5)
+        assert world.source.watched_from == ["30"]
+        await asyncio.sleep(5)
+        assert world.objects() == {A5, thing("c", 7)}
+        assert world.source.watched_from == ["30", "9"]
+
+
+async def test_a_long_list_that_breaks_off_is_begun_again_and_takes_nothing_back() -> None:
+    broken: Pages = [Page((A5,), "6", more=True), Silence(1), SourceError("reset")]
+    lists: list[Answer] = [listing(3, A1, B2), broken, long_list(12, [A5], [C9])]
+    watches: list[list[Step]] = [[Silence(10), VersionExpired("too old")], [Changed(C9), FOR_EVER], [FOR_EVER]]
+    async with watching(lists, watches) as world:
+        await asyncio.sleep(11.5)
+        assert world.objects() == {A5, B2, C9}, "whether b is there nobody has told yet"
+        await asyncio.sleep(5)
+        assert world.objects() == {A5, C9}
+        assert len(world.source.listed_at) == 3
+
+
 async def test_after_an_error_the_watch_goes_on_where_it_was() -> None:
     """Promise 11: a reset connection, an error frame."""
     watches: list[list[Step]] = [[Changed(A5), SourceError("reset")], [Changed(A6), FOR_EVER]]
@@ -318,6 +398,15 @@ async def test_further_interruptions_are_mended_more_and_more_slowly() -> None:
         assert waits == [0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0, 10.0][: len(waits)]
 
 
+async def test_a_server_that_says_when_is_asked_again_then() -> None:
+    """Such as one that loads what it serves (429): the backoff would go on after it is there."""
+    busy: list[Step] = [SourceError("busy", retry_after=1.0)]
+    async with watching([listing(3, A1)], [*[busy] * 12, [FOR_EVER]]) as world:
+        await asyncio.sleep(60)
+        assert len(world.source.watched_at) == 13
+        assert all(1 <= later - earlier <= 1.5 for earlier, later in pairwise(world.source.watched_at))
+
+
 async def test_a_quiet_watch_makes_good_for_interruptions_before_it() -> None:
     errors: list[list[Step]] = [[SourceError("refused")]] * 6
     watches: list[list[Step]] = [*errors, [Silence(30)], [Silence(30), SourceError("reset")], [FOR_EVER]]
@@ -327,7 +416,7 @@ async def test_a_quiet_watch_makes_good_for_interruptions_before_it() -> None:
         assert waits[-2:] == [30.0, 30.0]
 
 
-BUSY: dict[str, tuple[list[Listing[Thing] | SourceError], list[Step]]] = {
+BUSY: dict[str, tuple[list[Page[Thing] | SourceError], list[Step]]] = {
     "a list that fails": ([SourceError("503")], []),
     "a list that is expired before it ends": ([VersionExpired("410")], []),
     "a watch that ends as soon as it begins": ([listing(3)], []),
@@ -342,7 +431,7 @@ BUSY: dict[str, tuple[list[Listing[Thing] | SourceError], list[Step]]] = {
 
 @pytest.mark.parametrize(("lists", "steps"), BUSY.values(), ids=BUSY.keys())
 async def test_a_server_in_trouble_is_not_asked_all_the_time(
-    lists: list[Listing[Thing] | SourceError], steps: list[Step]
+    lists: list[Page[Thing] | SourceError], steps: list[Step]
 ) -> None:
     async with watching(lists, [steps]) as world:
         await asyncio.sleep(120)
@@ -352,7 +441,7 @@ async def test_a_server_in_trouble_is_not_asked_all_the_time(
 
 @pytest.mark.parametrize(("lists", "steps"), BUSY.values(), ids=BUSY.keys())
 async def test_after_trouble_of_ten_minutes_the_store_is_right_within_a_minute(
-    lists: list[Listing[Thing] | SourceError], steps: list[Step]
+    lists: list[Page[Thing] | SourceError], steps: list[Step]
 ) -> None:
     """Promise 11."""
     async with watching(lists, [steps]) as world:
@@ -395,8 +484,8 @@ async def test_what_cannot_be_understood_any_more_is_told_as_gone_and_comes_back
 
 async def test_what_cannot_be_understood_is_logged_once_for_each_version() -> None:
     with capture_logs() as logs:
-        again = Listing((B6,), "7", (ODD_A6,))
-        lists = [Listing((B6,), "6", (ODD_A6,)), again, again]
+        again = Page((B6,), "7", (ODD_A6,))
+        lists = [Page((B6,), "6", (ODD_A6,)), again, again]
         watches = [(VersionExpired("x"),), (VersionExpired("x"),), (ODD_A7, FOR_EVER)]
         async with watching(lists, watches) as world:
             await asyncio.sleep(20)
@@ -407,16 +496,16 @@ async def test_what_cannot_be_understood_is_logged_once_for_each_version() -> No
     assert [(line["resource"], line["name"], line["reason"]) for line in lines] == [("things", "a", "odd")] * 2
 
 
-GONE: dict[str, tuple[list[Listing[Thing] | SourceError], list[Step]]] = {
-    "an event tells": ([Listing((), "6", (ODD_A6,))], [Removed("a", "7"), FOR_EVER]),
-    "a list tells": ([Listing((), "6", (ODD_A6,)), listing(7)], [VersionExpired("x")]),
-    "a restored server does not have it": ([Listing((), "6", (ODD_A6,)), listing(2)], [VersionExpired("x")]),
+GONE: dict[str, tuple[list[Page[Thing] | SourceError], list[Step]]] = {
+    "an event tells": ([Page((), "6", (ODD_A6,))], [Removed("a", "7"), FOR_EVER]),
+    "a list tells": ([Page((), "6", (ODD_A6,)), listing(7)], [VersionExpired("x")]),
+    "a restored server does not have it": ([Page((), "6", (ODD_A6,)), listing(2)], [VersionExpired("x")]),
 }
 
 
 @pytest.mark.parametrize(("lists", "steps"), GONE.values(), ids=GONE.keys())
 async def test_the_end_of_what_cannot_be_understood_is_noticed(
-    lists: list[Listing[Thing] | SourceError], steps: list[Step]
+    lists: list[Page[Thing] | SourceError], steps: list[Step]
 ) -> None:
     async with watching(lists, [steps, (FOR_EVER,)]) as world:
         await asyncio.sleep(5)
@@ -427,7 +516,7 @@ async def test_the_end_of_what_cannot_be_understood_is_noticed(
 
 
 async def test_a_restored_server_may_have_in_an_odd_form_what_was_known() -> None:
-    lists = [listing(7, A7), Listing((), "3", (SetAside("a", "2", "odd"),))]
+    lists = [listing(7, A7), Page((), "3", (SetAside("a", "2", "odd"),))]
     async with watching(lists, [(VersionExpired("x"),), (FOR_EVER,)]) as world:
         await asyncio.sleep(5)
         assert world.told == [(None, A7), (A7, None)]

@@ -1,7 +1,7 @@
 """The informer beside a server that others write to, while events, lists and the answers to our writes come late."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
     Informer,
-    Listing,
+    Page,
     Removed,
     SourceError,
     VersionExpired,
@@ -23,7 +23,7 @@ from tests.runtime.things import Thing, thing
 from tests.runtime.virtual import run_in_virtual_time, settle
 
 LIST_SECONDS = 0.5
-"""How long a list is on its way to us."""
+"""How long a page of a list is on its way to us."""
 
 
 class Server:
@@ -69,10 +69,12 @@ class Server:
         self._trouble = trouble
         self._changed.set()
 
-    async def list_all(self) -> Listing[Thing]:
-        listing = Listing(tuple(self.objects.values()), str(self._version))
+    async def list_pages(self) -> AsyncGenerator[Page[Thing], None]:
+        version, things = str(self._version), sorted(self.objects.values(), key=lambda thing: thing.key)
         await asyncio.sleep(LIST_SECONDS)
-        return listing
+        yield Page(tuple(things[:1]), version, more=True)
+        await asyncio.sleep(LIST_SECONDS)
+        yield Page(tuple(things[1:]), version)
 
     @asynccontextmanager
     async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[Thing]]]:
@@ -195,7 +197,7 @@ async def play(script: list[tuple[str, str]]) -> None:
     world.server.write("a")
     world.server.write("b")
     task = asyncio.create_task(world.informer.run())
-    await asyncio.sleep(1)
+    await asyncio.sleep(2)
     try:
         for step, name in script:
             await take(world, step, name)

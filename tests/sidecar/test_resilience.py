@@ -111,6 +111,31 @@ async def test_promise_11_whatever_happens_to_the_watch_changes_are_acted_on(
 
 
 @each_kind
+async def test_promise_11_what_is_new_waits_for_no_other_page_of_a_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshotter.kube.objects.PAGE_SIZE", 1)
+    async with world.sidecar():
+        for name in ("a", "b", "c"):
+            await world.make_content(name)
+        await world.until(lambda: all(world.ready(name) for name in ("a", "b", "c")))
+        page = world.server.faults.set(Fault(match=f"LIST {world.kind.path}", skip=1, times=1, hold="before"))
+        world.server.faults.set(Fault(match=f"WATCH {world.kind.path}", times=1, error=410))
+        world.server.cut_watches()
+        await world.server.faults.wait_for_held(1)
+        await world.make_content("new")
+        await world.until(lambda: world.ready("new"))
+        await world.delete_content("c")
+        await world.until(lambda: world.content("c") is None)
+        assert len(world.server.faults.held()) == 1, "the second page has not come yet"
+        world.server.faults.lift(page)
+        await world.delete_content("a")
+        await world.until(lambda: world.content("a") is None)
+    assert len(world.stored) == 2
+    assert not world.server.list("events")
+
+
+@each_kind
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_promise_11_a_watch_that_says_nothing_is_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch, when: str
