@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from snapshotter import names
 from snapshotter.testing.client import ApiFailure, KubeClient
@@ -13,11 +14,15 @@ from snapshotter.testing.playground.storage import Stored
 from tests.system.soak_stage import CLAIMS
 from tests.world import GROUP, KINDS, SINGLE, Kind
 
+T = TypeVar("T")
+
 Object = dict[str, Any]
 Key = tuple[Kind, str]
 
 MOST_KEPT: Final = 8
 """So many requests of one user live at a time."""
+PAUSE: Final = 0.5
+"""Seconds before a request is made again that came too early."""
 PATIENCE: Final = 20.0
 """Seconds that a user waits for a request to be ready before it loses interest."""
 
@@ -49,9 +54,11 @@ class Board:
                         self._requests[kind, change.object["metadata"]["name"]] = change.object
                         self._changed.set()
             except ApiFailure as error:
-                # The history may be gone just when a watch begins anew.
-                if error.status != 410:
+                # The history may be gone just when a watch begins anew. A kube-apiserver that has lost its own way to
+                # etcd with it answers 429 until it has listed anew.
+                if error.status not in (410, 429):
                     raise
+                await asyncio.sleep(PAUSE)
 
     async def until_ready(self, key: Key) -> Object | None:
         """The request once it is ready; None after some time."""
@@ -123,7 +130,8 @@ class Users:
             else {"selector": {"matchLabels": {"set": CLAIMS[claim]}}}
         )
         spec = {"source": source, kind.class_name: "class"}
-        await self._api.create({"kind": kind.snapshot, "metadata": {"name": name}, "spec": spec})
+        body = {"kind": kind.snapshot, "metadata": {"name": name}, "spec": spec}
+        await as_told(lambda: self._api.create(body))
         self.kept.append((kind, name))
         self.made += 1
         return kind, name
@@ -137,8 +145,8 @@ class Users:
         try:
             old = await self._api.get(f"{GROUP.content}.v1beta1", content)
         except ApiFailure as error:
-            # Nobody could convert it just now; or somebody has deleted it.
-            if error.status not in (404, 500):
+            # Nobody could convert it just now; or somebody has deleted it; or the server is busy.
+            if error.status not in (404, 429, 500):
                 raise
         else:
             assert len(old["status"]["volumeSnapshotHandlePairList"]) == 2, old
@@ -146,17 +154,31 @@ class Users:
 
     async def _delete(self, key: Key) -> None:
         self.kept.remove(key)
-        await self._api.delete(key[0].snapshot, key[1])
+        await as_told(lambda: self._api.delete(key[0].snapshot, key[1]))
 
     async def delete_all(self) -> None:
         while self.kept:
             await self._delete(self.kept[-1])
 
 
+async def as_told(request: Callable[[], Awaitable[T]]) -> T:
+    """Make a request again as long as the server says that it comes too early, as clients do."""
+    while True:
+        try:
+            return await request()
+        except ApiFailure as error:
+            if error.status != 429:
+                raise
+            await asyncio.sleep(PAUSE)
+
+
 async def everything(api: KubeClient) -> dict[str, list[Object]]:
     """All requests and contents, by kind, and the claims."""
     kinds = [each for kind in KINDS for each in (kind.snapshot, kind.content)]
-    return {kind: (await api.list(kind)).items for kind in (*kinds, "PersistentVolumeClaim")}
+    found: dict[str, list[Object]] = {}
+    for kind in (*kinds, "PersistentVolumeClaim"):
+        found[kind] = (await as_told(partial(api.list, kind))).items
+    return found
 
 
 def unsettled(found: Mapping[str, list[Object]], stored: Stored, kept: list[Key]) -> list[str]:
