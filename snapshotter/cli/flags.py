@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from difflib import get_close_matches
-from importlib.metadata import version
 from typing import Any, TypeVar
 
+from snapshotter import __version__
 from snapshotter.settings.forms import BadValue, Flag, boolean
 
 Settings = TypeVar("Settings")
@@ -98,7 +98,7 @@ def _parser(program: str, settings: type[Any]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--version",
         action="version",
-        version=f"{program} {version('snapshotter')}",
+        version=f"{program} {__version__}",
         help="Print the version.",
     )
     for topic in _topics(settings):

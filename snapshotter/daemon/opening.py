@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 
+from snapshotter import __version__
 from snapshotter.daemon.health import Health
 from snapshotter.daemon.leadership import ElectedLeadership, Leadership
 from snapshotter.daemon.permissions import Permissions
@@ -68,7 +68,7 @@ async def connected(
 ) -> AsyncIterator[Connections]:
     """Both connections, and beside them the questions about our permissions. Raises `CannotRun`."""
     kubeconfig = Path(settings.kubeconfig) if settings.kubeconfig else None
-    agent = f"{program}/{version('snapshotter')}"
+    agent = f"{program}/{__version__}"
     limits = Limits(settings.qps if settings.qps > 0 else None, settings.burst)
     try:
         async with (

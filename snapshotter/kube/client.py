@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ PLACES: Final[Mapping[str, Mapping[str, str]]] = {
     "kubernetes_asyncio.client.models": {},
 }
 """By package: the names that are had from one of its modules, without its `__init__`."""
+UNUSED: Final = {"ApiClient"}
+"""What the library binds when it is imported sparingly, and we never call: what it needs is imported by a call."""
 
 
 class _Sparing(Loader):
@@ -35,6 +38,8 @@ class _Sparing(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         def get(name: str) -> Any:
+            if name in UNUSED and any(isinstance(finder, _Finder) for finder in sys.meta_path):
+                return partial(_made_after_all, module, name)
             if name in self._places:
                 return getattr(importlib.import_module(f"{module.__name__}.{self._places[name]}"), name)
             if find_spec(f"{module.__name__}.{name}") is not None:
@@ -44,6 +49,10 @@ class _Sparing(Loader):
             return getattr(module, name)
 
         module.__dict__["__getattr__"] = get  # PEP 562
+
+
+def _made_after_all(module: ModuleType, name: str, *given: Any, **named: Any) -> Any:
+    return getattr(module, name)(*given, **named)
 
 
 class _Finder(MetaPathFinder):

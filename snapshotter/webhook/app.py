@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from snapshotter import logs
+from snapshotter import __version__, logs
 from snapshotter.daemon.running import CannotRun, Shutdown, run_until_stopped
 from snapshotter.metrics import WebhookMetrics
 from snapshotter.plan.permissions import webhook as table
@@ -28,7 +27,7 @@ CONVERSION_PATH: Final = "/convert"
 ADMISSION_PATHS: Final = ("/validate-default-class", "/volumesnapshot", "/volumegroupsnapshot")
 """Ours, for both kinds of classes, and the two that upstream's program for it had."""
 READY_PATH: Final = "/readyz"
-USER_AGENT: Final = f"snapshot-conversion-webhook/{version('snapshotter')}"
+USER_AGENT: Final = f"snapshot-conversion-webhook/{__version__}"
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 

@@ -12,6 +12,9 @@ assert "kubernetes_asyncio.config" in loaded
 assert not [name for name in loaded if name.startswith("kubernetes_asyncio.client.models.")]
 assert len(loaded) < 40, loaded
 assert sys.modules["kubernetes_asyncio"].config.ConfigException is connection.ConfigException
+assert "kubernetes_asyncio.client.api_client" not in loaded
+made = sys.modules["kubernetes_asyncio.config.kube_config"].ApiClient(configuration=connection.Configuration())
+assert type(made) is sys.modules["kubernetes_asyncio.client.api_client"].ApiClient
 
 import kubernetes_asyncio
 from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api, V1Pod

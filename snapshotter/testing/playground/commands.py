@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from snapshotter import __version__
 from snapshotter.testing.playground import demo, local
 
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "snapshot-controller, and the webhook that converts group contents.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"snapshotter {version('snapshotter')}")
+    parser.add_argument("--version", action="version", version=f"snapshotter {__version__}")
     commands = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
     showing = commands.add_parser(
         "demo",
