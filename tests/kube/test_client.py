@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 FIRST_OURS = """
+import asyncio
 import sys
 from snapshotter.kube import connection
 
@@ -13,7 +14,14 @@ assert not [name for name in loaded if name.startswith("kubernetes_asyncio.clien
 assert len(loaded) < 40, loaded
 assert sys.modules["kubernetes_asyncio"].config.ConfigException is connection.ConfigException
 assert "kubernetes_asyncio.client.api_client" not in loaded
-made = sys.modules["kubernetes_asyncio.config.kube_config"].ApiClient(configuration=connection.Configuration())
+
+
+async def client_as_the_library_makes_it():
+    async with sys.modules["kubernetes_asyncio.config.kube_config"].ApiClient() as client:
+        return client
+
+
+made = asyncio.run(client_as_the_library_makes_it())
 assert type(made) is sys.modules["kubernetes_asyncio.client.api_client"].ApiClient
 
 import kubernetes_asyncio
