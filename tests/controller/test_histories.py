@@ -344,8 +344,8 @@ class Histories(History):
         if raw is None:
             return
         uid = raw["metadata"]["uid"]
-        if owners_of(raw) or self._is_restored(uid):
-            # It waits for others, of which its user is told.
+        if owners_of(raw) or name.startswith("imported-member-") or self._is_restored(uid):
+            # It waits for others, of which its user is told; a member also before its group is named as its owner.
             self.annals.trouble_with(uid)
         if owners_of(raw) and self.annals.groups_come_and_go:
             # Nobody knows that it has a group.
