@@ -92,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _can_be_on_kube(item: pytest.Item) -> bool:
+    if item.get_closest_marker("anywhere"):
+        return False
     return "kube" in getattr(item, "fixturenames", ()) or item.get_closest_marker("kube") is not None
 
 

@@ -39,9 +39,11 @@ BOTH_KINDS: Final = {"each_kind", "of_both_kinds", "KINDS", "WATCHED"}
 """Names in tests that stand for singles and groups."""
 
 ON_KUBE: Final = "real API server"
-WORLDS: Final = {"world", "shop"}
+WORLDS: Final = {"world", "shop", "kube", "minutes"}
 """The fixtures that are on the real API server with `--kube`."""
-EVERYWHERE: Final = {"get", "list", "requests", "url"}
+ANYWHERE: Final = "anywhere"
+"""The marker of tests that are left out there."""
+EVERYWHERE: Final = {"get", "list", "requests", "url", "faults", "cut_watches", "mute_watches"}
 """What a test may ask either server; what is asked of the stand-in alone passes the test over on the real one."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -125,6 +127,8 @@ def _read(place: str, function: Function, defined: Mapping[str, ast.AST]) -> Tes
 def _runs_on_kube(place: str, function: Function) -> bool:
     if not place.startswith(_files_on_kube()) or not WORLDS & {each.arg for each in function.args.args}:
         return False
+    if any(isinstance(found, ast.Attribute) and found.attr == ANYWHERE for found in _marks(function)):
+        return False
     asked = {
         found.attr
         for found in ast.walk(function)
@@ -133,6 +137,11 @@ def _runs_on_kube(place: str, function: Function) -> bool:
         and (found.value.attr if isinstance(found.value, ast.Attribute) else found.value.id) == "server"
     }
     return asked <= EVERYWHERE
+
+
+def _marks(function: Function) -> Iterator[ast.AST]:
+    for decorator in function.decorator_list:
+        yield from ast.walk(decorator)
 
 
 @cache

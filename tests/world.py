@@ -205,6 +205,11 @@ class World:
         return type(self)(self.server, self.driver, self.directory, self.http, kind, self.mirror)
 
     @property
+    def way(self) -> str:
+        """Where the programs reach the API server, without TLS."""
+        return self.server.url if self.mirror is None else self.mirror.way
+
+    @property
     def kubeconfig(self) -> Path:
         """That of the sidecar. Where roles decide it is a ServiceAccount's; else everybody may do everything."""
         return self.kubeconfig_of(("default", ACCOUNT))

@@ -95,6 +95,10 @@ class Faults:
         """The faults by id, in the order in which they were set."""
         return {number: entry.fault for number, entry in self._entries.items()}
 
+    def affected(self, number: int) -> int:
+        """How many calls a fault that is in force has been about."""
+        return self._entries[number].affected
+
     def held(self) -> list[str]:
         """The names of the calls that wait at this moment because of a `hold`."""
         return list(self._held.values())

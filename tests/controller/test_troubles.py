@@ -156,14 +156,13 @@ async def test_what_others_write_meanwhile_stays(shop: Shop, sort: Sort) -> None
 @each_sort
 async def test_a_refusal_of_the_api_server_is_told_once_and_then_done(shop: Shop, sort: Sort) -> None:
     """Cases 12, 63, 97; W8, W32: admission refuses our content for a while."""
-    fault = shop.world.server.faults.set(
-        Fault(match=f"POST {sort.kind.path}$", error=403, message="quota of contents is used up")
-    )
+    faults = shop.world.server.faults
+    fault = faults.set(Fault(match=f"POST {sort.kind.path}$", error=403, message="quota of contents is used up"))
     async with shop.programs():
         await shop.make("one")
         await shop.world.until(lambda: "quota of contents is used up" in (shop.error("one") or ""))
-        await shop.world.until(lambda: len(shop.asked("POST")) > 4)
-        shop.world.server.faults.lift(fault)
+        await shop.world.until(lambda: faults.affected(fault) > 4)
+        faults.lift(fault)
         await shop.world.until(lambda: shop.at_rest("one"))
         assert not shop.error("one")
     warned = [event["reason"] for event in shop.world.warnings("one")]

@@ -76,13 +76,14 @@ async def allow(api: Client, objects: Iterable[Json]) -> None:
         answer.ok()
 
 
-async def kubeconfig_for(kube: Kube, api: Client, account: tuple[str, str]) -> str:
-    """A kubeconfig with a token that the API server gives for a service account."""
+async def token_for(api: Client, account: tuple[str, str]) -> str:
+    """A token that the API server gives for a service account."""
     namespace, name = account
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     answer = (await api.create(path, request)).ok()
-    return kube.kubeconfig(answer["status"]["token"])
+    token: str = answer["status"]["token"]
+    return token
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +132,7 @@ async def at_work(kube: Kube, directory: Path) -> AsyncIterator[Cluster]:
         for overlay in INSTALLED:
             await allow(administrator, rendered(overlay))
         for account, file in ((SIDECAR, of_sidecar), (CONTROLLER, of_controller)):
-            file.write_text(await kubeconfig_for(kube, administrator, account))
+            file.write_text(kube.kubeconfig(await token_for(administrator, account)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         api = await stack.enter_async_context(KubeClient.of(kubeconfig))
         pod = await stack.enter_async_context(

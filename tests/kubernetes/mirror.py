@@ -1,7 +1,8 @@
 """The real API server with the face of the stand-in, so that tests of `tests.world` can be about either.
 
 What tests ask the stand-in without waiting (`get`, `list`, `requests`) is answered from watches and from the audit log.
-What a real server does not do to order, such as faults, passes the test over: only the stand-in shows it.
+Faults are made on the way of the programs to the server (`gate.py`). What else a real server does not do to order, such
+as other definitions, passes the test over: only the stand-in shows it.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ import pytest
 
 from tests.contract.client import Client, Json
 from tests.kubernetes import audit
-from tests.kubernetes.cluster import CONTROLLER, SIDECAR, allow, kubeconfig_for
+from tests.kubernetes.cluster import CONTROLLER, SIDECAR, allow, token_for
+from tests.kubernetes.gate import Gate, gate_to
 from tests.kubernetes.server import Kube
 from tests.manifests.rendering import kustomize, rendered
 
@@ -73,11 +75,14 @@ class Record:
 class Mirror:
     """What tests see of the real API server."""
 
-    def __init__(self, kube: Kube, kubeconfigs: dict[tuple[str, str], str]) -> None:
+    def __init__(self, kube: Kube, gate: Gate, tokens: dict[tuple[str, str], str]) -> None:
         self.url = kube.url
         self.admin_token = kube.token
+        self.faults = gate.faults
+        """Of what the programs ask for."""
         self._kube = kube
-        self._kubeconfigs = kubeconfigs
+        self._gate = gate
+        self._tokens = tokens
         self._objects: dict[str, dict[Key, Json]] = {plural: {} for plural in KINDS}
         self._versions: dict[str, int] = dict.fromkeys(KINDS, 0)
         self._listeners: list[Callable[[], None]] = []
@@ -114,7 +119,20 @@ class Mirror:
         ]
 
     def kubeconfig_of(self, account: tuple[str, str]) -> str:
-        return self._kubeconfigs[account]
+        """That of a program: it leads through the gate."""
+        return self._gate.proxy.kubeconfig(self._tokens[account])
+
+    @property
+    def way(self) -> str:
+        """Where the programs reach the server."""
+        return self._gate.proxy.url
+
+    def cut_watches(self) -> None:
+        """Those of the programs."""
+        self._gate.proxy.cut_watches()
+
+    def mute_watches(self) -> None:
+        self._gate.proxy.mute_watches()
 
     def listen(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -205,12 +223,12 @@ async def mirrored(kube: Kube) -> AsyncIterator[Mirror]:
     """A server with nothing of what tests make, where the programs have the rights that the manifests give."""
     if kustomize() is None:
         pytest.skip("there is neither a kubectl with kustomize 5 nor kustomize on the path")
-    async with kube.session() as session, asyncio.TaskGroup() as tasks:
+    async with kube.session() as session, gate_to(kube) as gate, asyncio.TaskGroup() as tasks:
         api = Client(session)
         for overlay in INSTALLED:
             await allow(api, rendered(overlay))
         await _clean(api)
-        made = Mirror(kube, {account: await kubeconfig_for(kube, api, account) for account in (SIDECAR, CONTROLLER)})
+        made = Mirror(kube, gate, {account: await token_for(api, account) for account in (SIDECAR, CONTROLLER)})
         await made.refresh(api)
         watches = [tasks.create_task(made.follow(session, plural), name=f"mirror of {plural}") for plural in KINDS]
         try:

@@ -24,7 +24,7 @@ from snapshotter.testing.playground.pieces import free_port
 from tests.contract import objects
 from tests.contract.client import Client, Json
 from tests.controller.shop import GROUPS, SINGLES, Shop
-from tests.kubernetes.cluster import CONTROLLER, SIDECAR, allow, kubeconfig_for
+from tests.kubernetes.cluster import CONTROLLER, SIDECAR, allow, token_for
 from tests.kubernetes.server import Kube
 from tests.manifests.rendering import of_kind, rendered
 from tests.world import GROUP, SINGLE, make_world
@@ -266,7 +266,7 @@ async def sidecar_without(lack: Lack, kube: Kube, api: Client, directory: Path) 
     async with Driver.serve(directory / f"{lack.number}.sock", options) as driver:
         for volume in ("vol", "vol2"):
             await driver.make_volume(volume, b"bytes")
-        kubeconfig = await kubeconfig_for(kube, api, lack.account)
+        kubeconfig = kube.kubeconfig(await token_for(api, lack.account))
         flags = (f"--csi-address={driver.socket}",)
         async with started("csi-snapshotter", lack, kubeconfig, directory, *flags) as sidecar:
             await sidecar.until_it_serves()
@@ -342,7 +342,7 @@ async def test_without_each_rule_the_controller_names_what_it_lacks_within_ten_s
         for lack in turns:
             await allow(api, lack.allowed)
             works = WITH_CONTROLLER[lack.about]
-            kubeconfig = await kubeconfig_for(kube, api, lack.account)
+            kubeconfig = kube.kubeconfig(await token_for(api, lack.account))
             wanted = {"single": singles, "group": groups}
             name = f"turn-{lack.number}"
             flags = ("--enable-distributed-snapshotting",)

@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from snapshotter.testing.driver import Call
 from snapshotter.testing.faults import Fault
+from tests.kubernetes.server import Kube
 from tests.world import GROUP, KINDS, Kind, World, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
@@ -101,9 +102,9 @@ async def live(world: World) -> Minute:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def minutes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[Kind, Minute]]:
+async def minutes(kube: Kube | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[Kind, Minute]]:
     directory = tmp_path_factory.mktemp("minute")
-    async with make_world(directory, ready_after_seconds=READY_AFTER) as world:
+    async with make_world(directory, kube=kube, ready_after_seconds=READY_AFTER) as world:
         for kind in KINDS:
             await world.of(kind).make_class()
         sidecar = await asyncio.create_subprocess_exec(

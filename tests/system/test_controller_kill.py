@@ -4,13 +4,16 @@ from pathlib import Path
 
 from tests.controller.lives import Life, assert_that_nobody_was_alarmed, assert_that_there_is_one_of_each
 from tests.controller.shop import Sort
+from tests.kubernetes.server import Kube
 from tests.system.victims import LONG, MOMENTS, each_life, stage, until_gone, until_made
 
 
 @LONG
 @each_life
-async def test_killed_at_any_step_of_making_it_is_made_once(tmp_path: Path, sort: Sort, life: Life) -> None:
-    async with stage(tmp_path, sort, life.program) as (shop, victim):
+async def test_killed_at_any_step_of_making_it_is_made_once(
+    tmp_path: Path, kube: Kube | None, sort: Sort, life: Life
+) -> None:
+    async with stage(tmp_path, kube, sort, life.program) as (shop, victim):
         await victim.start()
         for step in life.making:
             for moment in MOMENTS:
@@ -28,10 +31,10 @@ async def test_killed_at_any_step_of_making_it_is_made_once(tmp_path: Path, sort
 @LONG
 @each_life
 async def test_killed_at_any_step_of_making_and_deleted_meanwhile_it_leaves_nothing(
-    tmp_path: Path, sort: Sort, life: Life
+    tmp_path: Path, kube: Kube | None, sort: Sort, life: Life
 ) -> None:
     """W10."""
-    async with stage(tmp_path, sort, life.program) as (shop, victim):
+    async with stage(tmp_path, kube, sort, life.program) as (shop, victim):
         await victim.start()
         for step in life.making:
             step.faults(shop).set(step.fault(hold="after"))

@@ -4,13 +4,16 @@ from pathlib import Path
 
 from tests.controller.lives import Life, assert_that_nobody_was_alarmed
 from tests.controller.shop import Sort
+from tests.kubernetes.server import Kube
 from tests.system.victims import LONG, MOMENTS, each_life, stage, until_gone, until_made
 
 
 @LONG
 @each_life
-async def test_killed_at_any_step_of_deleting_it_leaves_nothing(tmp_path: Path, sort: Sort, life: Life) -> None:
-    async with stage(tmp_path, sort, life.program) as (shop, victim):
+async def test_killed_at_any_step_of_deleting_it_leaves_nothing(
+    tmp_path: Path, kube: Kube | None, sort: Sort, life: Life
+) -> None:
+    async with stage(tmp_path, kube, sort, life.program) as (shop, victim):
         await victim.start()
         for step in life.deleting:
             for moment in MOMENTS:

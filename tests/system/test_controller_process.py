@@ -15,13 +15,14 @@ import pytest
 
 from snapshotter.testing.apiserver.server import definitions_in, shipped_crds
 from snapshotter.testing.faults import Fault
-from tests.controller.shop import SINGLES, Shop
+from tests.controller.shop import ACCOUNT, SINGLES, Shop
+from tests.kubernetes.server import Kube
 from tests.world import DEFINITIONS, GROUP, make_world
 
 COMMAND = Path(sys.executable).parent / "snapshot-controller"
 LEASE = "snapshot-controller-leader"
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
-ELECTION = ("--leader-election", "--leader-election-namespace=default")
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+ELECTION = ("--leader-election", "--leader-election-namespace=kube-system")
 SHORT = (
     "--leader-election-lease-duration=4s",
     "--leader-election-renew-deadline=3s",
@@ -30,9 +31,9 @@ SHORT = (
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+async def shop(tmp_path: Path, kube: Kube | None) -> AsyncIterator[Shop]:
     """Two claims, and the sidecar at work."""
-    async with make_world(tmp_path) as world:
+    async with make_world(tmp_path, kube=kube) as world:
         await world.make_class()
         await world.of(GROUP).make_class()
         made = Shop(world, SINGLES)
@@ -84,7 +85,7 @@ class Replica:
 async def replica(shop: Shop, *flags: str) -> AsyncIterator[Replica]:
     process = await asyncio.create_subprocess_exec(
         COMMAND,
-        f"--kubeconfig={shop.world.kubeconfig}",
+        f"--kubeconfig={shop.world.kubeconfig_of(ACCOUNT)}",
         "--retry-interval-start=50ms",
         "--retry-interval-max=400ms",
         *flags,
@@ -108,7 +109,7 @@ async def one_more(shop: Shop) -> None:
 
 
 def holder(shop: Shop) -> str:
-    lease = shop.world.server.get("leases", LEASE, "default")
+    lease = shop.world.server.get("leases", LEASE, "kube-system")
     name: str = "" if lease is None else lease["spec"].get("holderIdentity", "")
     return name
 
@@ -216,7 +217,7 @@ async def test_a_lease_that_upstream_holds_is_respected(shop: Shop) -> None:
         await shop.make("one")
         await shop.world.until(lambda: shop.ready("one"), seconds=30)
         assert time.monotonic() - began > 3
-        found = shop.world.server.get("leases", LEASE, "default")
+        found = shop.world.server.get("leases", LEASE, "kube-system")
         assert found is not None
         assert found["spec"]["leaseTransitions"] == 3
 
@@ -260,10 +261,13 @@ COMPLAINTS = {
 }
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(("flags", "code", "text"), COMPLAINTS.values(), ids=COMPLAINTS.keys())
 async def test_what_cannot_work_ends_with_one_clear_line(shop: Shop, flags: list[str], code: int, text: str) -> None:
-    taken = shop.world.server.url.removeprefix("http://")
-    flags = [flag.replace("KUBECONFIG", str(shop.world.kubeconfig)).replace("TAKEN", taken) for flag in flags]
+    taken = shop.world.server.url.partition("//")[2]
+    flags = [
+        flag.replace("KUBECONFIG", str(shop.world.kubeconfig_of(ACCOUNT))).replace("TAKEN", taken) for flag in flags
+    ]
     returned, _, err = await run(*flags)
     assert returned == code
     assert text in err
@@ -274,7 +278,7 @@ async def test_without_the_definitions_of_snapshots_it_ends_when_it_has_waited_l
     """Case 179."""
     for definition in definitions_in(shipped_crds()):
         await shop.world.request("DELETE", f"{DEFINITIONS}/{definition['metadata']['name']}")
-    code, _, err = await run(f"--kubeconfig={shop.world.kubeconfig}", "--retry-crd-interval-max=1s")
+    code, _, err = await run(f"--kubeconfig={shop.world.kubeconfig_of(ACCOUNT)}", "--retry-crd-interval-max=1s")
     assert code == 1
     assert "apply manifests/crds" in err
 
@@ -285,7 +289,7 @@ async def test_it_takes_the_arguments_of_upstreams_manifest_and_of_its_other_fla
         "--v=5",
         "--leader-election=true",
         "-leader-election-namespace",
-        "default",
+        "kube-system",
         "--resync-period=15m",
         "--worker-threads",
         "10",

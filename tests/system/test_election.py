@@ -16,6 +16,7 @@ import pytest
 
 from snapshotter.testing.driver import Call
 from snapshotter.testing.faults import Fault
+from tests.kubernetes.server import Kube
 from tests.patience import patience
 from tests.world import GROUP, KINDS, SINGLE, Kind, World, each_kind, make_world
 
@@ -41,8 +42,8 @@ def kind() -> Kind:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, kind: Kind) -> AsyncIterator[World]:
-    async with make_world(tmp_path, kind) as made:
+async def world(tmp_path: Path, kind: Kind, kube: Kube | None) -> AsyncIterator[World]:
+    async with make_world(tmp_path, kind, kube=kube) as made:
         await made.make_class()
         yield made
 
@@ -137,10 +138,11 @@ NUMBERS = itertools.count(1)
 @asynccontextmanager
 async def replica(world: World, *flags: str) -> AsyncIterator[Replica]:
     name = f"r{next(NUMBERS)}"
-    link = Link(int(world.server.url.rpartition(":")[2]))
+    way = world.way
+    link = Link(int(way.rpartition(":")[2]))
     async with link.serving() as port:
         kubeconfig = world.directory / f"{name}.kubeconfig"
-        kubeconfig.write_text(world.server.kubeconfig().replace(world.server.url, f"http://127.0.0.1:{port}"))
+        kubeconfig.write_text(world.kubeconfig.read_text().replace(way, f"http://127.0.0.1:{port}"))
         process = await asyncio.create_subprocess_exec(
             COMMAND,
             f"--csi-address={world.driver.socket}",

@@ -18,6 +18,7 @@ from typing import Literal
 import pytest
 
 from snapshotter.testing.faults import Fault, Faults, Moment
+from tests.kubernetes.server import Kube
 from tests.world import GROUP, KINDS, SINGLE, Kind, World, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
@@ -105,8 +106,10 @@ DELETE_CASES = {
 
 
 @pytest.mark.parametrize(("kind", "step", "deleted"), CREATE_CASES.values(), ids=CREATE_CASES.keys())
-async def test_promise_1_killed_while_creating(tmp_path: Path, kind: Kind, step: Step, deleted: str) -> None:
-    async with make_world(tmp_path, kind) as world:
+async def test_promise_1_killed_while_creating(
+    tmp_path: Path, kube: Kube | None, kind: Kind, step: Step, deleted: str
+) -> None:
+    async with make_world(tmp_path, kind, kube=kube) as world:
         await world.make_class()
         faults = step.faults(world)
         faults.set(step.fault(kind))
@@ -130,8 +133,8 @@ async def test_promise_1_killed_while_creating(tmp_path: Path, kind: Kind, step:
 
 
 @pytest.mark.parametrize(("kind", "step"), DELETE_CASES.values(), ids=DELETE_CASES.keys())
-async def test_promise_1_killed_while_deleting(tmp_path: Path, kind: Kind, step: Step) -> None:
-    async with make_world(tmp_path, kind) as world:
+async def test_promise_1_killed_while_deleting(tmp_path: Path, kube: Kube | None, kind: Kind, step: Step) -> None:
+    async with make_world(tmp_path, kind, kube=kube) as world:
         await world.make_class()
         async with process(world) as sidecar:
             await world.make_content("one")
@@ -156,11 +159,11 @@ CONTENTS_EACH = 8
 """Contents that are made between two kills, half of them groups."""
 
 
-async def test_promises_1_and_6_killed_again_and_again_among_many_contents(tmp_path: Path) -> None:
+async def test_promises_1_and_6_killed_again_and_again_among_many_contents(tmp_path: Path, kube: Kube | None) -> None:
     chance = random.Random(1)  # noqa: S311
     kept: list[tuple[World, str]] = []
     deleted: list[tuple[World, str]] = []
-    async with make_world(tmp_path, create_delay_seconds=0.3) as singles:
+    async with make_world(tmp_path, kube=kube, create_delay_seconds=0.3) as singles:
         worlds = [singles.of(kind) for kind in KINDS]
         for world in worlds:
             await world.make_class()

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.kubernetes.server import Kube
 from tests.world import SINGLE, Kind, World, each_kind, make_world
 
 COMMAND = Path(sys.executable).parent / "csi-snapshotter"
@@ -21,8 +22,8 @@ def kind() -> Kind:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, kind: Kind) -> AsyncIterator[World]:
-    async with make_world(tmp_path, kind) as made:
+async def world(tmp_path: Path, kind: Kind, kube: Kube | None) -> AsyncIterator[World]:
+    async with make_world(tmp_path, kind, kube=kube) as made:
         await made.make_class()
         yield made
 
@@ -87,6 +88,7 @@ async def test_case_111_a_create_in_flight_is_finished_within_the_grace_time(wor
     assert world.calls(world.kind.create) == 1
 
 
+@pytest.mark.anywhere
 async def test_a_signal_during_the_start_ends_it_at_once(world: World, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         COMMAND,
@@ -129,9 +131,10 @@ COMPLAINTS = {
 }
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(("flags", "code", "text"), COMPLAINTS.values(), ids=COMPLAINTS.keys())
 async def test_what_cannot_work_ends_with_one_clear_line(world: World, flags: list[str], code: int, text: str) -> None:
-    taken = world.server.url.removeprefix("http://")
+    taken = world.server.url.partition("//")[2]
     flags = [flag.replace("KUBECONFIG", str(world.kubeconfig)).replace("TAKEN", taken) for flag in flags]
     returned, _, err = await run(*flags)
     assert returned == code
@@ -172,6 +175,7 @@ async def test_a_broken_kubeconfig_ends_it_with_one_clear_line(tmp_path: Path, t
     assert "Traceback" not in err
 
 
+@pytest.mark.anywhere
 async def test_a_missing_socket_ends_it_after_half_a_minute(world: World, tmp_path: Path) -> None:
     returned, _, err = await run(f"--csi-address={tmp_path}/none", f"--kubeconfig={world.kubeconfig}", seconds=50)
     assert returned == 1
@@ -184,10 +188,13 @@ DRIVERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(("options", "text"), DRIVERS.values(), ids=DRIVERS.keys())
-async def test_a_driver_that_cannot_be_used_ends_it(tmp_path: Path, options: dict[str, Any], text: str) -> None:
+async def test_a_driver_that_cannot_be_used_ends_it(
+    tmp_path: Path, kube: Kube | None, options: dict[str, Any], text: str
+) -> None:
     """Case 103."""
-    async with make_world(tmp_path, **options) as world:
+    async with make_world(tmp_path, kube=kube, **options) as world:
         returned, _, err = await run(*arguments(world))
     assert returned == 1
     (line,) = own_lines(err)

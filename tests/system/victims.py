@@ -15,7 +15,8 @@ import pytest
 
 from snapshotter.testing.faults import Moment
 from tests.controller.lives import CONTROLLER_GROUP, CONTROLLER_SINGLE, Life, Step
-from tests.controller.shop import GROUPS, SINGLES, Shop, Sort
+from tests.controller.shop import ACCOUNT, GROUPS, SINGLES, Shop, Sort
+from tests.kubernetes.server import Kube
 from tests.world import GROUP, make_world
 
 COMMANDS: Final = Path(sys.executable).parent
@@ -57,12 +58,13 @@ class Victim:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        flags = list(FLAGS)
+        world, flags = self._shop.world, list(FLAGS)
         if self._program == "csi-snapshotter":
-            flags.append(f"--csi-address={self._shop.world.driver.socket}")
+            flags += [f"--kubeconfig={world.kubeconfig}", f"--csi-address={world.driver.socket}"]
+        else:
+            flags.append(f"--kubeconfig={world.kubeconfig_of(ACCOUNT)}")
         self._process = await asyncio.create_subprocess_exec(
             COMMANDS / self._program,
-            f"--kubeconfig={self._shop.world.kubeconfig}",
             *flags,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -82,10 +84,10 @@ class Victim:
 
 
 @asynccontextmanager
-async def stage(directory: Path, sort: Sort, program: str) -> AsyncIterator[tuple[Shop, Victim]]:
+async def stage(directory: Path, kube: Kube | None, sort: Sort, program: str) -> AsyncIterator[tuple[Shop, Victim]]:
     """Two claims, and both programs; the one that is to be killed is not yet started."""
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(make_world(directory))
+        world = await stack.enter_async_context(make_world(directory, kube=kube))
         await world.make_class()
         await world.of(GROUP).make_class()
         shop = Shop(world, sort)

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 import msgspec
@@ -22,6 +22,7 @@ from snapshotter.testing.proxy import (
     Dribble,
     EndWatch,
     ErrorFrame,
+    Hold,
     LagWatch,
     Late,
     Refusal,
@@ -226,6 +227,46 @@ async def test_what_happens_to_a_watch(
     assert len(frames) > 0 or isinstance(trouble, Cut | Refusal)
     await far.until_nobody_watches()
     assert (await watch(http, enough=2))[1] == "enough"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_request_can_be_held_and_the_far_side_is_told_that_it_was(
+    far: Far, proxy: ApiProxy, http: aiohttp.ClientSession, moment: Literal["before", "after"]
+) -> None:
+    held, go = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        held.set()
+        await go.wait()
+
+    proxy.script.set("^PATCH ", Hold(wait, moment))
+    async with asyncio.timeout(LONG):
+        patching = asyncio.create_task(http.patch(THING, data=b"{}", headers={"User-Agent": "one/1"}))
+        await held.wait()
+        assert len(far.asked) == (moment == "after")
+        assert not patching.done()
+        go.set()
+        async with await patching as response:
+            assert response.status == 200
+    assert len(far.asked) == 1
+    assert far.headers["User-Agent"] == "one/1 (in trouble)"
+
+
+async def test_a_refusal_says_what_it_is_told_to(proxy: ApiProxy, http: aiohttp.ClientSession) -> None:
+    proxy.script.set("^GET ", Refusal(409, message="somebody was faster"))
+    async with http.get(THING) as response:
+        assert (response.status, (await response.json())["message"]) == (409, "somebody was faster")
+
+
+async def test_open_watches_can_go_silent_at_once_and_later_ones_do_not(
+    proxy: ApiProxy, http: aiohttp.ClientSession
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        watches = [tasks.create_task(watch(http)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        proxy.mute_watches()
+        assert (await watch(http, enough=5))[1] == "enough"
+    assert [watch.result()[1] for watch in watches] == ["silent"] * 2
 
 
 async def test_open_watches_can_be_cut_at_once(proxy: ApiProxy, http: aiohttp.ClientSession) -> None:

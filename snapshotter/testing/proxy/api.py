@@ -20,12 +20,14 @@ from snapshotter.testing.kubeconfig import kubeconfig
 from snapshotter.testing.proxy.script import Script
 from snapshotter.testing.proxy.stream import in_pieces
 from snapshotter.testing.proxy.troubles import (
+    MESSAGE,
     Body,
     Cut,
     CutWatch,
     Dribble,
     EndWatch,
     ErrorFrame,
+    Hold,
     LagWatch,
     Late,
     Refusal,
@@ -36,7 +38,8 @@ from snapshotter.testing.proxy.troubles import (
 OnRequest = Callable[[str, str], None]
 """Is told the verb and the path of each request as it comes in."""
 
-MESSAGE: Final = "trouble made by a proxy"
+IN_TROUBLE: Final = " (in trouble)"
+"""Behind the User-Agent of a request that a trouble holds for, so that the log of the far side tells of it."""
 
 _OF_ONE_HOP: Final = frozenset(
     {"connection", "content-length", "date", "host", "keep-alive", "server", "transfer-encoding", "upgrade"}
@@ -70,7 +73,7 @@ class ApiProxy:
         self._target = target.rstrip("/")
         self._session = session
         self._on_request = on_request
-        self._watching: set[asyncio.Transport] = set()
+        self._watching: dict[asyncio.Transport, _Lines] = {}
         self._runner = web.AppRunner(
             self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
@@ -136,6 +139,11 @@ class ApiProxy:
         for transport in self._watching:
             abort(transport)
 
+    def mute_watches(self) -> None:
+        """Let every open watch go silent but stay open. Later watches are as usual."""
+        for lines in self._watching.values():
+            lines.mute()
+
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """While the context lasts nobody listens, and there is no connection."""
@@ -176,12 +184,17 @@ class ApiProxy:
                 raise _Reset
             case Late(seconds, "before"):
                 await asyncio.sleep(seconds)
+            case Hold(wait, "before"):
+                await wait()
             case Refusal(moment="before"):
                 return _refused(trouble)
+        headers = _passed_on(request.headers)
+        if trouble is not None:
+            headers["User-Agent"] = headers.get("User-Agent", "") + IN_TROUBLE
         async with self._session.request(
             request.method,
             URL(self._target + request.raw_path, encoded=True),
-            headers=_passed_on(request.headers),
+            headers=headers,
             data=body or None,
             allow_redirects=False,
         ) as answer:
@@ -193,6 +206,8 @@ class ApiProxy:
                 raise _Reset
             case Late(seconds, "after"):
                 await asyncio.sleep(seconds)
+            case Hold(wait, "after"):
+                await wait()
             case Refusal():
                 return _refused(trouble)
             case Cut("amid") | Dribble():
@@ -210,10 +225,11 @@ class ApiProxy:
         transport = request.transport
         if transport is None:
             raise _Reset
-        self._watching.add(transport)
-        lines = _Lines(answer)
+        self._watching[transport] = lines = _Lines(answer)
         patience = asyncio.timeout(_seconds_until(trouble))
         try:
+            if isinstance(trouble, Hold) and trouble.moment == "after":
+                await trouble.wait()
             async with patience:
                 await _pass_on(response, lines, trouble)
         except TimeoutError:
@@ -223,7 +239,7 @@ class ApiProxy:
         except aiohttp.ClientPayloadError:
             raise _Hangup from None
         finally:
-            self._watching.discard(transport)
+            del self._watching[transport]
         return response
 
 
@@ -233,11 +249,18 @@ class _Lines:
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._content = answer.content
         self._rest = b""
+        self._is_mute = False
+
+    def mute(self) -> None:
+        """Give nothing any more, not even an end."""
+        self._is_mute = True
 
     async def next(self) -> bytes:
         """One line or more, each whole; nothing at the end. May be cancelled without loss."""
         while True:
             chunk = await self._content.readany()
+            if self._is_mute:
+                await asyncio.Event().wait()
             lines, newline, rest = (self._rest + chunk).rpartition(b"\n")
             self._rest = rest
             if newline or not chunk:
@@ -317,7 +340,7 @@ async def _dribble(response: web.StreamResponse, data: bytes, trouble: Dribble) 
 
 def _refused(trouble: Refusal) -> web.Response:
     headers = {} if trouble.retry_after is None else {"Retry-After": str(trouble.retry_after)}
-    error = from_code(trouble.status, MESSAGE, headers)
+    error = from_code(trouble.status, trouble.message, headers)
     bodies: dict[Body, tuple[bytes, str]] = {
         "status": (msgspec.json.encode(error.body()), "application/json"),
         "html": (_PAGE.format(f"{trouble.status} {error.reason}").encode(), "text/html"),

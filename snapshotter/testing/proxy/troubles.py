@@ -1,11 +1,13 @@
 """What a proxy can do to a request, to a watch, to bytes on a stream: plain data."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Moment = Literal["before", "after", "amid"]
 """Before the far side gets it, after it has had its effect, or when half of the answer is there."""
 Body = Literal["status", "html", "empty"]
+MESSAGE: Final = "trouble made by a proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,15 @@ class Late:
     """So many seconds pass before the far side gets it, or with `after` before the answer comes back."""
 
     seconds: float
+    moment: Literal["before", "after"] = "before"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The request waits for somebody, before the far side gets it, or with `after` before the answer comes back."""
+
+    wait: Callable[[], Awaitable[None]]
+    """Returns when it may go on."""
     moment: Literal["before", "after"] = "before"
 
 
@@ -47,6 +58,8 @@ class Refusal:
     retry_after: int | None = None
     """Seconds, in the header."""
     moment: Literal["before", "after"] = "before"
+    message: str = MESSAGE
+    """What the Status says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +107,5 @@ WatchTrouble = EndWatch | CutWatch | ErrorFrame | StallWatch | LagWatch
 """What only a watch can suffer, once it is open."""
 StreamTrouble = Cut | Late | Dribble
 """What can happen to bytes whose meaning the proxy does not know."""
-RequestTrouble = Cut | Late | Dribble | Refusal
+RequestTrouble = Cut | Late | Hold | Dribble | Refusal
 Trouble = RequestTrouble | WatchTrouble
