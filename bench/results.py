@@ -81,3 +81,17 @@ def quantile(values: Sequence[float], part: float) -> float:
     """The value below which this part of them lies."""
     ordered = sorted(values)
     return ordered[min(int(part * len(ordered)), len(ordered) - 1)]
+
+
+def bucket_quantile(counts: Mapping[float, float], part: float) -> float:
+    """The same of a histogram, given by its bounds: how many values are no larger. Linear within a bucket.
+
+    Gives the largest finite bound if the value lies beyond it.
+    """
+    wanted = part * max(counts.values())
+    lower, below = 0.0, 0.0
+    for bound, count in sorted(counts.items()):
+        if count >= wanted and count > below:
+            return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / (count - below)
+        lower, below = bound, count
+    return lower

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 OPERATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
 CONTROLLER_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600)
+DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 QUEUE_BUCKETS = tuple(10.0**exponent for exponent in range(-8, 2))
 
 UNKNOWN_DRIVER = "unknown-driver"
@@ -137,6 +138,22 @@ class ElectionMetrics:
         self._slow_paths.inc()
 
 
+class LoopMetrics:
+    """The series of the event loop; a `snapshotter.runtime.lag.LoopObserver`."""
+
+    def __init__(self, metrics: "DaemonMetrics") -> None:
+        self._delays = metrics.loop_delays
+        self._lag = metrics.loop_lag
+        self._tasks = metrics.loop_tasks
+
+    def delayed(self, seconds: float, /) -> None:
+        self._delays.observe(seconds)
+
+    def lasted(self, longest_delay: float, tasks: int, /) -> None:
+        self._lag.set(longest_delay)
+        self._tasks.set(tasks)
+
+
 class DaemonMetrics:
     """The series that every program has."""
 
@@ -160,7 +177,13 @@ class DaemonMetrics:
         )
         self.loop_lag = Gauge(
             "snapshotter_event_loop_lag_seconds",
-            "By how many seconds a task that slept got its turn too late; measured once a second.",
+            "By how many seconds a task that slept got its turn too late; the longest within the last second.",
+            registry=registry,
+        )
+        self.loop_delays = Histogram(
+            "snapshotter_event_loop_delay_seconds",
+            "By how many seconds a task that slept got its turn too late; measured ten times a second.",
+            buckets=DELAY_BUCKETS,
             registry=registry,
         )
         self.loop_tasks = Gauge(

@@ -35,7 +35,7 @@ from snapshotter.kube.kinds import (
     group_snapshot,
 )
 from snapshotter.kube.objects import Objects
-from snapshotter.metrics import ControllerMetrics
+from snapshotter.metrics import ControllerMetrics, LoopMetrics
 from snapshotter.model.content import Content, SnapshotClass
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
 from snapshotter.model.user_snapshot import UserSnapshot
@@ -262,7 +262,8 @@ class Controller:
                     tasks.create_task(self._leadership.run(), name="election"),
                     tasks.create_task(self._wakeups.resync(self._settings.kube.resync_period), name="resync"),
                     tasks.create_task(
-                        measure_loop(self._metrics.loop_lag.set, self._metrics.loop_tasks.set), name="loop"
+                        measure_loop(LoopMetrics(self._metrics)),
+                        name="loop",
                     ),
                 ]
                 work = {tasks.create_task(self._singles.run(), name="singles")}

@@ -15,7 +15,7 @@ from snapshotter.kube.connection import Connection
 from snapshotter.kube.events import Events
 from snapshotter.kube.kinds import CONTENT, SNAPSHOT_CLASS, Kind, group_class, group_content
 from snapshotter.kube.secrets import Secrets
-from snapshotter.metrics import Metrics
+from snapshotter.metrics import LoopMetrics, Metrics
 from snapshotter.model.group_content import GroupContent, GroupSnapshotClass
 from snapshotter.model.lifecycle import AnyClass, AnyContent
 from snapshotter.names import CONTENT_QUEUE, GROUP_CONTENT_QUEUE, GROUP_SNAPSHOT_GROUP, MANAGED_BY
@@ -118,7 +118,10 @@ class Sidecar:
                 tasks.create_task(self._events.run(), name="events"),
                 tasks.create_task(self._driver.keep_in_touch(self._driver_returned, self._driver_lost), name="driver"),
                 tasks.create_task(self._leadership.run(), name="election"),
-                tasks.create_task(measure_loop(self._metrics.loop_lag.set, self._metrics.loop_tasks.set), name="loop"),
+                tasks.create_task(
+                    measure_loop(LoopMetrics(self._metrics)),
+                    name="loop",
+                ),
             ]
             work = {tasks.create_task(self._singles.run(), name="singles")}
             if self._groups is not None:

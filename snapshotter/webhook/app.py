@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from snapshotter import __version__, logs
 from snapshotter.daemon.running import CannotRun, Shutdown, run_until_stopped
-from snapshotter.metrics import WebhookMetrics
+from snapshotter.metrics import LoopMetrics, WebhookMetrics
 from snapshotter.plan.permissions import webhook as table
 from snapshotter.runtime.lag import measure_loop
 from snapshotter.settings import AdmissionSettings, WebhookSettings, host_and_port
@@ -103,7 +103,7 @@ async def started(settings: WebhookSettings) -> AsyncIterator[Webhook]:
         health = Health(certificate)
         background: dict[str, Work] = {
             "certificate": certificate.keep_current,
-            "loop": lambda: measure_loop(metrics.loop_lag.set, metrics.loop_tasks.set),
+            "loop": lambda: measure_loop(LoopMetrics(metrics)),
         }
         routes: dict[str, Handler] = {
             READY_PATH: health.answer,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench import report
-from bench.results import LIMIT, OURS, PEER, Curve, Figure, Results, quantile
+from bench.results import LIMIT, OURS, PEER, Curve, Figure, Results, bucket_quantile, quantile
 from bench.scene import SHORT, Sizes
 from bench.table import all_rows
 
@@ -98,6 +98,23 @@ def test_a_new_round_draws_its_lines_in_place_of_the_earlier_ones() -> None:
 def test_of_a_hundred_values_the_99th_part_is_the_last() -> None:
     values = [float(value) for value in range(100, 0, -1)]
     assert (quantile(values, 0.5), quantile(values, 0.99), quantile([7.0], 0.99)) == (51.0, 100.0, 7.0)
+
+
+INFINITE = float("inf")
+HISTOGRAMS: list[tuple[dict[float, float], float, float]] = [
+    ({1.0: 10, 2.0: 20, INFINITE: 20}, 0.5, 1.0),
+    ({1.0: 10, 2.0: 20, INFINITE: 20}, 0.75, 1.5),
+    ({1.0: 0, 2.0: 0, 4.0: 8, INFINITE: 8}, 0.25, 2.5),
+    ({1.0: 1, 2.0: 1, INFINITE: 100}, 0.99, 2.0),
+    ({1.0: 0, INFINITE: 0}, 0.99, INFINITE),
+]
+
+
+@pytest.mark.parametrize(("counts", "part", "expected"), HISTOGRAMS)
+def test_quantiles_of_a_histogram_are_between_its_bounds(
+    counts: dict[float, float], part: float, expected: float
+) -> None:
+    assert bucket_quantile(counts, part) == expected
 
 
 def test_the_page_has_the_results_of_the_last_run_and_keeps_its_words(tmp_path: Path) -> None:

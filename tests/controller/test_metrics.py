@@ -185,6 +185,7 @@ FAMILIES = {
     "leader_election_slowpath",
     "snapshotter_api_requests",
     "snapshotter_contents",
+    "snapshotter_event_loop_delay_seconds",
     "snapshotter_event_loop_lag_seconds",
     "snapshotter_event_loop_tasks",
     "snapshotter_malformed_objects",

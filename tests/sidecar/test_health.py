@@ -41,6 +41,7 @@ OURS = {
     "snapshotter_csi_calls_in_flight",
     "snapshotter_driver_connected",
     "snapshotter_driver_info",
+    "snapshotter_event_loop_delay_seconds",
     "snapshotter_event_loop_lag_seconds",
     "snapshotter_event_loop_tasks",
     "snapshotter_malformed_objects",

@@ -20,6 +20,7 @@ COMMAND = Path(sys.executable).parent / "csi-snapshotter"
 LEASE = "external-snapshotter-leader-bytes-csi-example-com"
 
 DELAYS = ("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "15.0", "25.0", "50.0", "120.0", "300.0", "600.0", "+Inf")
+SHORT_DELAYS = ("0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "+Inf")
 TENFOLD = ("1e-08", "1e-07", "1e-06", "1e-05", "0.0001", "0.001", "0.01", "0.1", "1.0", "10.0", "+Inf")
 
 
@@ -67,6 +68,7 @@ OURS = {
     "snapshotter_csi_calls_in_flight": family("gauge", "method_name"),
     "snapshotter_driver_connected": family("gauge"),
     "snapshotter_driver_info": family("gauge", "driver_name", "version"),
+    "snapshotter_event_loop_delay_seconds": family("histogram", buckets=SHORT_DELAYS),
     "snapshotter_event_loop_lag_seconds": family("gauge"),
     "snapshotter_event_loop_tasks": family("gauge"),
     "snapshotter_next_retry_seconds": family("gauge", "name"),
