@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import audit, build
+from tests.kubernetes import audit, build, costs
 from tests.kubernetes.server import Kube, running
 from tests.manifests.rendering import kustomize
 
@@ -53,7 +53,7 @@ def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """With `--kube` one real API server for all tests, with its controllers; else None.
 
     It is on no test's event loop. At the end its audit log is read: it says whether the programs have asked for
-    anything that they may not, or that their plan does not name.
+    anything that they may not, or that their plan does not name, or more often than is planned.
     """
     if not request.config.getoption("--kube"):
         yield None
@@ -65,7 +65,7 @@ def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield made
         finally:
             runner.run(server.__aexit__(None, None, None))
-    assert audit.complaints(made.audited()) == []
+    assert [*audit.complaints(made.audited()), *costs.complaints(made.audited())] == []
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -156,7 +156,8 @@ class Mirror:
             for key in [key for key in self._objects[plural] if key[1] == name]:
                 del self._objects[plural][key]
             self._changed()
-        else:
+        elif _version(answer) > self._versions[plural]:
+            # Else the watch has told of it already, and perhaps of the end of the object as well.
             self._put(plural, answer)
 
     def _put(self, plural: str, given: Json) -> None:
