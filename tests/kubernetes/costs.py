@@ -6,8 +6,9 @@ and shown by tests of their own, for a content
 
 * whose status says first that it is not ready: each such status is a write more;
 * whose status has told an error, or one of whose writes was refused: it is tried again;
-* that somebody else got in the way of: a request was in trouble at the gate, or a process of the sidecar began or took
-  the lease meanwhile, as after a kill and at a hand-over.
+* that somebody else got in the way of: wrote to it before it was ready, such as who takes the mark away; or a request
+  was in trouble at the gate; or a process of the sidecar began or took the lease meanwhile, as after a kill and at a
+  hand-over.
 
 The last two are not judged.
 """
@@ -66,20 +67,22 @@ def lives(log: Iterable[Json]) -> Iterator[Life]:
     by_name: dict[tuple[str, str], Life] = {}
     reign, leader = 0, ""
     for line in log:
-        if line["user"]["username"] != audit.SIDECAR:
-            continue
         about, body = line.get("objectRef", {}), line.get("requestObject")
-        if about.get("resource") == "selfsubjectaccessreviews":
-            reign += 1
-        elif about.get("resource") == "leases" and (holder := _holder(body)) not in (None, leader):
-            reign, leader = reign + 1, str(holder)
-        if about.get("resource") not in CONTENTS or line["verb"] in ("list", "watch"):
+        place = about.get("resource", ""), about.get("name", "")
+        if line["user"]["username"] != audit.SIDECAR:
+            if line["verb"] in ("patch", "update") and place in by_name:
+                by_name[place].is_disturbed |= not by_name[place].is_ready
             continue
-        place = about["resource"], about["name"]
+        if place[0] == "selfsubjectaccessreviews":
+            reign += 1
+        elif place[0] == "leases" and (holder := _holder(body)) not in (None, leader):
+            reign, leader = reign + 1, str(holder)
+        if place[0] not in CONTENTS or line["verb"] in ("list", "watch"):
+            continue
         if line["verb"] == "get":
             life = by_name.get(place)
         else:
-            life = by_name[place] = found.setdefault(_uid(body), Life(about["name"], reign, reign))
+            life = by_name[place] = found.setdefault(_uid(body), Life(place[1], reign, reign))
         if life is not None and not life.is_deleted:
             _take_note(life, line, reign)
     yield from found.values()

@@ -40,6 +40,10 @@ def question(line: Json) -> Json:
     return changed(line, verb="create", objectRef={"resource": "selfsubjectaccessreviews"})
 
 
+def by_somebody(line: Json) -> Json:
+    return changed(line, user={"username": "somebody"})
+
+
 PLANTED: Final[dict[str, tuple[Callable[[Log], Log], bool]]] = {
     "three writes": (lambda log: log, False),
     "a fourth write": (lambda log: [*log, log[-1]], True),
@@ -51,7 +55,9 @@ PLANTED: Final[dict[str, tuple[Callable[[Log], Log], bool]]] = {
     "a conflict": (lambda log: [refused(log[0]), *log], False),
     "a request in trouble": (lambda log: [changed(log[0], userAgent=f"a{IN_TROUBLE}"), *log], False),
     "a process that begins amid": (lambda log: [log[0], question(log[0]), *log], False),
-    "another one's fourth write": (lambda log: [*log, changed(log[-1], user={"username": "somebody"})], False),
+    "another one's fourth write": (lambda log: [*log, by_somebody(log[-1])], False),
+    "a mark that is put back": (lambda log: [log[0], by_somebody(log[0]), *log], False),
+    "a fourth write behind another one's": (lambda log: [*log, by_somebody(log[-1]), log[-1]], True),
 }
 """What is done to the log of a content, and whether that is complained of."""
 
@@ -68,7 +74,7 @@ async def test_a_fourth_write_and_a_read_are_complained_of_and_what_is_planned_i
         found: dict[str, Log] = {"one": [], "two": []}
         for line in list(kube.audited())[before:]:
             about = line.get("objectRef", {})
-            if about.get("resource") in costs.CONTENTS and about.get("name") in found:
+            if about.get("resource") in costs.CONTENTS and about.get("name") in found and line["verb"] == "patch":
                 found[about["name"]].append(line)
         return found
 
