@@ -1,14 +1,14 @@
 """A cluster that has nothing at first: what the manifests describe is applied, and then run as a kubelet would run it.
 
 Each program has the arguments of its Deployment, and of rights those of its service account. The API server decides by
-roles, over TLS.
+roles, over TLS. It is the stand-in or a real one.
 """
 
 import asyncio
 import base64
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,15 +17,18 @@ from typing import Final
 import yaml
 
 from snapshotter.testing.client import Json, KubeClient
+from snapshotter.testing.playground.converting import DEFINITION, NAMESPACE, SERVICE
 from snapshotter.testing.playground.driver_pod import DriverPod, driver_pod
 from snapshotter.testing.playground.pieces import Command, Piece, free_port, python
-from tests.contract.client import Kubectl
+from tests.contract.client import Client, Kubectl
+from tests.kubernetes import audit, costs
+from tests.kubernetes.server import running
 from tests.manifests.rendering import Container, Workload
 
 CERTS: Final = "/etc/snapshot-conversion-webhook/certs"
 """Where the pod of the webhook has its Secret."""
 SCRIPT_SECONDS: Final = 60.0
-WEBHOOK: Final = "default/snapshot-conversion-webhook-service"
+WEBHOOK: Final = f"{NAMESPACE}/{SERVICE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Cluster:
     api: KubeClient
     webhook_port: int
     """Where the API server looks for the Service of the webhook."""
+    lead_service_here: Callable[[], Awaitable[None]]
+    """Let it look there, once Service and definitions are applied."""
     tasks: asyncio.TaskGroup
 
     async def apply(self, *objects: Json) -> None:
@@ -133,8 +138,39 @@ class Cluster:
 
 
 @asynccontextmanager
-async def bare_cluster(directory: Path) -> AsyncIterator[Cluster]:
-    """A cluster without a definition; nothing runs in it."""
+async def bare_cluster(directory: Path, *, on_kube: bool) -> AsyncIterator[Cluster]:
+    """A cluster without a definition; nothing runs in it.
+
+    `on_kube`: with a real API server of its own, whose audit log is judged at the end.
+    """
+    async with _real(directory) if on_kube else _standin(directory) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _real(directory: Path) -> AsyncIterator[Cluster]:
+    kubeconfig, webhook_port = directory / "kubeconfig", free_port()
+    (directory / "server").mkdir()
+    async with running(directory / "server", controllers=True, audit=True, crds=False) as kube:
+        kubeconfig.write_text(kube.kubeconfig())
+
+        async def lead_service_here() -> None:
+            """It leads out of the cluster to this machine, as there are no pods for it."""
+            async with kube.session() as session:
+                api = Client(session)
+                outside = {"spec": {"type": "ExternalName", "externalName": "localhost"}}
+                (await api.merge(f"/api/v1/namespaces/{NAMESPACE}/services/{SERVICE}", outside)).ok()
+                port = {"webhook": {"clientConfig": {"service": {"port": webhook_port}}}}
+                definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{DEFINITION}"
+                (await api.merge(definition, {"spec": {"conversion": port}})).ok()
+
+        async with asyncio.TaskGroup() as tasks, KubeClient.of(kubeconfig) as api:
+            yield Cluster(directory, kubeconfig, api, webhook_port, lead_service_here, tasks)
+        assert [*audit.complaints(kube.audited()), *costs.complaints(kube.audited())] == []
+
+
+@asynccontextmanager
+async def _standin(directory: Path) -> AsyncIterator[Cluster]:
     address, webhook_port = f"127.0.0.1:{free_port()}", free_port()
     (directory / "no-definitions").mkdir()
     kubeconfig = directory / "kubeconfig"
@@ -154,9 +190,13 @@ async def bare_cluster(directory: Path) -> AsyncIterator[Cluster]:
         await server.start()
         try:
             async with KubeClient.of(kubeconfig) as api:
-                yield Cluster(directory, kubeconfig, api, webhook_port, tasks)
+                yield Cluster(directory, kubeconfig, api, webhook_port, _nothing, tasks)
         finally:
             await server.terminate()
+
+
+async def _nothing() -> None:
+    """The stand-in has been told by a flag."""
 
 
 def arguments_of(container: Container) -> list[str]:
