@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TypeVar
 
 import grpc
@@ -65,7 +66,8 @@ class Channel:
     def __init__(self, channel: grpc.aio.Channel, path: str, metrics: Metrics, *, log_payloads: bool) -> None:
         self.grpc = channel
         self._path = path
-        self._metrics = metrics
+        self._in_flight = cache(metrics.calls_in_flight.labels)
+        self._operations = cache(metrics.operations.labels)
         self._log_payloads = log_payloads
         self.driver_name = UNKNOWN_DRIVER
         """The driver's label in metrics."""
@@ -84,7 +86,7 @@ class Channel:
             log.debug("rpc request", method=full_name, request=payload(request))
         started = time.monotonic()
         code = "Canceled"
-        in_flight = self._metrics.calls_in_flight.labels(full_name)
+        in_flight = self._in_flight(full_name)
         in_flight.inc()
         try:
             seconds = max(timeout, 0.001)
@@ -102,7 +104,7 @@ class Channel:
             raise ours from None  # the original would show the driver's text unredacted
         finally:
             in_flight.dec()
-            self._metrics.operations.labels(self.driver_name, full_name, code).observe(time.monotonic() - started)
+            self._operations(self.driver_name, full_name, code).observe(time.monotonic() - started)
         if response is None:
             # gRPC gives None for bytes that are not the message that they should be.
             raise BadAnswer(f"the driver's answer to {full_name.rpartition('/')[2]} cannot be read")

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 import yaml.error
 from aiolimiter import AsyncLimiter
+from yarl import URL
 
 from snapshotter.kube.attributes import access_of
 from snapshotter.kube.client import (
@@ -42,6 +44,7 @@ MOST_WAITS = 5
 LONGEST_WAIT = 30.0
 """Seconds that a `Retry-After` is obeyed for."""
 
+_IN_TIME = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
 _NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -94,7 +97,7 @@ class Connection:
         self._configuration = configuration
         self._session = session
         self._limiter = limits.limiter()
-        self._requests = metrics.api_requests
+        self._counted = cache(metrics.api_requests.labels)
         # Compressing costs more than it saves: the API server is near, and lists are long.
         self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._permit = permit
@@ -120,7 +123,7 @@ class Connection:
                 if method != "GET":
                     self._permit()
                 response, answer = await self._exchange(method, path, query, body, content_type, what)
-            self._requests.labels(method, str(response.status)).inc()
+            self._counted(method, str(response.status)).inc()
             if response.status < 300:
                 return answer
             if response.status == 401 and not refreshed:
@@ -156,15 +159,14 @@ class Connection:
         content_type: str,
         what: str,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
         try:
-            response = await self._send(method, path, query, body, content_type, timeout)
+            response = await self._send(method, path, query, body, content_type, _IN_TIME)
             async with response:
                 return response, await response.read()
         except ConfigException as error:
             raise Unreachable(f"{what}: no credentials: {_describe(error)}") from error
         except _NO_ANSWER as error:
-            self._requests.labels(method, "0").inc()
+            self._counted(method, "0").inc()
             raise Unreachable(f"{what}: no answer: {_describe(error)}") from error
 
     @asynccontextmanager
@@ -177,7 +179,7 @@ class Connection:
         try:
             response = await self._send("GET", path, query, None, JSON, timeout)
             async with response:
-                self._requests.labels("WATCH", str(response.status)).inc()
+                self._counted("WATCH", str(response.status)).inc()
                 if response.status >= 300:
                     answer = await response.read()
                     if response.status == 403:
@@ -192,7 +194,7 @@ class Connection:
         except ConfigException as error:
             raise Unreachable(f"{what}: no credentials: {_describe(error)}") from error
         except _NO_ANSWER as error:
-            self._requests.labels("WATCH", "0").inc()
+            self._counted("WATCH", "0").inc()
             raise Unreachable(f"{what}: interrupted: {_describe(error)}") from error
 
     async def _send(
@@ -210,7 +212,8 @@ class Connection:
             headers[setting["key"]] = setting["value"]
         return await self._session.request(
             method,
-            (configuration.host or "").rstrip("/") + path,
+            # Our paths are quoted.
+            URL((configuration.host or "").rstrip("/") + path, encoded=True),
             params=query,
             headers=headers,
             data=None if body is None else msgspec.json.encode(body),

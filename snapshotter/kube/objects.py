@@ -17,6 +17,8 @@ from snapshotter.model.meta import NamespacedObject, key_of
 from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
+    Known,
+    Knows,
     Page,
     Refused,
     Removed,
@@ -69,6 +71,13 @@ class _Named(msgspec.Struct, frozen=True):
     metadata: _NamedMeta = _NamedMeta()
 
 
+class _Head(msgspec.Struct):
+    """The part of an event that says whether there is more to read."""
+
+    type: str
+    object: _Named = _Named()
+
+
 class _Status(msgspec.Struct, frozen=True):
     code: int = 0
 
@@ -104,6 +113,7 @@ class Objects(Generic[T]):
         self._malformed = metrics.malformed_objects.labels(kind.plural)
         self._objects = Reader(kind.type)
         self._lists = Reader(_List)
+        self._heads = Reader(_Head)
         self._lines = Reader(_WatchLine)
         self._named = Reader(_Named)
         self._statuses = Reader(_Status)
@@ -171,8 +181,10 @@ class Objects(Generic[T]):
         return Page(tuple(objects), about.resource_version, tuple(set_aside), more=bool(about.continue_))
 
     @asynccontextmanager
-    async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
-        """What happens after a version, for a bounded time. Raises `SourceError`."""
+    async def watch(
+        self, version: str, knows: Knows = lambda _key, _version: False
+    ) -> AsyncIterator[AsyncIterator[WatchEvent[T]]]:
+        """What happens after a version, for a bounded time; what is known is not read. Raises `SourceError`."""
         seconds = random.uniform(*WATCH_SECONDS)  # noqa: S311 (spreads the load, keeps no secret)
         query = self._selectors() | {
             "watch": "true",
@@ -182,7 +194,7 @@ class Objects(Generic[T]):
         }
         try:
             async with self._connection.stream(self._kind.path, query=query, seconds=seconds + WATCH_GRACE) as lines:
-                yield self._events(lines)
+                yield self._events(lines, knows)
         except (Gone, Malformed) as error:
             # After an event that cannot be read nobody knows what it was about.
             raise VersionExpired(str(error)) from error
@@ -196,38 +208,43 @@ class Objects(Generic[T]):
         except ApiError as error:
             raise _trouble(error) from error
 
-    async def _events(self, lines: AsyncIterator[bytes]) -> AsyncIterator[WatchEvent[T]]:
+    async def _events(self, lines: AsyncIterator[bytes], knows: Knows) -> AsyncIterator[WatchEvent[T]]:
         async for line in lines:
-            if (event := self._event(line)) is not None:
+            if (event := self._event(line, knows)) is not None:
                 yield event
 
-    def _event(self, line: bytes) -> WatchEvent[T] | None:
+    def _event(self, line: bytes, knows: Knows) -> WatchEvent[T] | None:
         what = f"watch of {self._kind.plural}"
         try:
-            frame = self._lines.read(line)
-            if frame.type == "ERROR":
-                code = self._statuses.read(frame.object).code
-                raise api_error(code, bytes(frame.object), what)
-            about = self._named.read(frame.object).metadata
+            head = self._heads.read(line)
+            if head.type == "ERROR":
+                status = self._lines.read(line).object
+                raise api_error(self._statuses.read(status).code, bytes(status), what)
         except Unreadable as error:
             raise Malformed(f"{what}: {error}") from error
+        about = head.object.metadata
         if not about.resource_version:
             raise Malformed(f"{what}: an event without a version")
-        match frame.type:
+        match head.type:
             case "ADDED" | "MODIFIED":
-                try:
-                    item = self._object_of(frame.object)
-                except Unreadable as error:
-                    found = self._set_aside(frame.object, error)
-                    return found[0] if found else Removed(about.key, about.resource_version)
-                # An object that is not ours (any more) is as good as gone.
-                return Changed(item) if self._wanted(item) else Removed(about.key, about.resource_version)
+                if knows(about.key, about.resource_version):
+                    return Known(about.key, about.resource_version)
+                return self._change(self._lines.read(line).object, about)
             case "DELETED":
                 return Removed(about.key, about.resource_version)
             case "BOOKMARK":
                 return Bookmark(about.resource_version)
             case _:
                 return None
+
+    def _change(self, raw: msgspec.Raw, about: _NamedMeta) -> WatchEvent[T]:
+        try:
+            item = self._object_of(raw)
+        except Unreadable as error:
+            found = self._set_aside(raw, error)
+            return found[0] if found else Removed(about.key, about.resource_version)
+        # An object that is not ours (any more) is as good as gone.
+        return Changed(item) if self._wanted(item) else Removed(about.key, about.resource_version)
 
     async def get(self, key: str) -> T:
         """The object as it is now. Raises `ApiError`."""

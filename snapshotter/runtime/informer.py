@@ -45,13 +45,24 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """An object is as it is known to be."""
+
+    key: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bookmark:
     """Nothing happened up to this version."""
 
     version: str
 
 
-WatchEvent = Changed[T] | Removed | SetAside | Bookmark
+WatchEvent = Changed[T] | Removed | SetAside | Known | Bookmark
+
+Knows = Callable[[str, str], bool]
+"""Whether this version of the object of this key is known."""
 
 
 class SourceError(Exception):
@@ -77,8 +88,8 @@ class Source(Protocol[T]):
         """All objects as they were at one version, which each page has; one page at least. Raises `SourceError`."""
         ...
 
-    def watch(self, version: str) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
-        """What happens after a version, for a while.
+    def watch(self, version: str, knows: Knows) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent[T]]]:
+        """What happens after a version, for a while. What is known need not be read.
 
         The watch is established when the context is entered, and ends by itself: quietly when its time is up,
         with `SourceError` when something is wrong, `VersionExpired` and `Refused` among them. It is never silent for
@@ -251,14 +262,14 @@ class Informer(Generic[T]):
     async def _follow(self, listing: _Listing) -> None:
         """Take in what happens since the first page. What this does not tell, the watch after the list does."""
         try:
-            async with self._source.watch(listing.version) as events:
+            async with self._source.watch(listing.version, self._knows) as events:
                 async for event in events:
                     self._heard()
                     listing.reached = self._advanced_to(event)
                     match event:
                         case Changed(item):
                             listing.told.add(item.key)
-                        case Removed(key) | SetAside(key):
+                        case Removed(key) | SetAside(key) | Known(key):
                             listing.told.add(key)
                         case Bookmark():
                             pass
@@ -268,7 +279,7 @@ class Informer(Generic[T]):
     async def _watch(self, version: str) -> None:
         started = _now()
         try:
-            async with self._source.watch(version) as events:
+            async with self._source.watch(version, self._knows) as events:
                 self._heard()
                 self._told_refusal = ""
                 async for event in events:
@@ -294,9 +305,13 @@ class Informer(Generic[T]):
                 self._gone(key, version)
             case SetAside():
                 self._set_aside(event)
-            case Bookmark():
+            case Known() | Bookmark():
                 pass
         return version
+
+    def _knows(self, key: str, version: str) -> bool:
+        known = self._store.get(key)
+        return known is not None and known.metadata.resource_version == version
 
     def _heard(self) -> None:
         self._last_contact = _now()

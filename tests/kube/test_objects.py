@@ -14,7 +14,7 @@ from snapshotter.kube.objects import Objects
 from snapshotter.kube.reading import driver_of
 from snapshotter.metrics import Metrics
 from snapshotter.model.content import Content
-from snapshotter.runtime.informer import Changed, Removed, SourceError, VersionExpired
+from snapshotter.runtime.informer import Changed, Known, Removed, SourceError, VersionExpired
 from snapshotter.runtime.store import SetAside
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.faults import Fault
@@ -226,6 +226,17 @@ async def test_what_goes_wrong_is_told_in_the_informers_words(
     with pytest.raises(SourceError, match="trouble"):
         async with contents.watch("1"):
             pass
+
+
+async def test_what_is_known_is_not_read(server: ApiServer, contents: Objects[Content]) -> None:
+    first = server.create(PLURAL, body("a"))
+    server.create(PLURAL, body("b"))
+    known = ("a", first["metadata"]["resourceVersion"])
+    async with contents.watch("0", lambda key, version: (key, version) == known) as events:
+        assert await anext(events) == Known(*known)
+        second = await anext(events)
+        assert isinstance(second, Changed)
+        assert second.object.name == "b"
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("soon", None)])

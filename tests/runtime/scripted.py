@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from snapshotter.runtime.informer import Page, SourceError, WatchEvent
+from snapshotter.runtime.informer import Knows, Page, SourceError, WatchEvent
 from tests.runtime.things import Thing
 from tests.runtime.virtual import now
 
@@ -63,7 +63,7 @@ class Scripted:
                     yield page
 
     @asynccontextmanager
-    async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[Thing]]]:
+    async def watch(self, version: str, _knows: Knows) -> AsyncIterator[AsyncIterator[WatchEvent[Thing]]]:
         self.watched_from.append(version)
         self.watched_at.append(now())
         self._count()

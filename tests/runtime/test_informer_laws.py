@@ -12,6 +12,8 @@ from snapshotter.runtime.informer import (
     Bookmark,
     Changed,
     Informer,
+    Known,
+    Knows,
     Page,
     Removed,
     SourceError,
@@ -77,11 +79,11 @@ class Server:
         yield Page(tuple(things[1:]), version)
 
     @asynccontextmanager
-    async def watch(self, version: str) -> AsyncIterator[AsyncIterator[WatchEvent[Thing]]]:
+    async def watch(self, version: str, knows: Knows) -> AsyncIterator[AsyncIterator[WatchEvent[Thing]]]:
         self._trouble = None
-        yield self._events(int(version))
+        yield self._events(int(version), knows)
 
-    async def _events(self, seen: int) -> AsyncIterator[WatchEvent[Thing]]:
+    async def _events(self, seen: int, knows: Knows) -> AsyncIterator[WatchEvent[Thing]]:
         place = 0
         while True:
             if self._trouble is not None:
@@ -90,6 +92,8 @@ class Server:
                 version, event = self._history[place]
                 place += 1
                 if version > seen:
+                    if isinstance(event, Changed) and knows(event.object.key, str(version)):
+                        event = Known(event.object.key, str(version))
                     yield event
             else:
                 self._changed.clear()
