@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.processes import cpu_seconds, resident_bytes, running, wait_until_at_rest
@@ -23,6 +23,12 @@ class Contender:
     """Flags without which it limits itself."""
     groups: tuple[str, ...] = ()
     """Flags without which it does not do groups."""
+
+    def on_host(self, name: str) -> "Contender":
+        """The same, on a host that has another name: by that some tell in elections who they are. Root alone can."""
+        return replace(
+            self, command=("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name, *self.command)
+        )
 
 
 class Program:

@@ -14,7 +14,7 @@ from bench.cluster import Form, make
 from bench.driver import Behaviour
 from bench.objects import GROUP, SINGLE, SOMEBODY_ELSE, snapshot_name
 from bench.program import NAMESPACE, Contender, free_port
-from bench.results import LIMIT, Figure, Points, bucket_quantile, quantile
+from bench.results import LIMIT, PEER, Figure, Points, bucket_quantile, quantile
 from bench.scene import WORKERS, Drained, Scene
 from csi_proto import csi_pb2, csi_pb2_grpc
 from snapshotter.testing.proxy import Refusal
@@ -235,12 +235,15 @@ async def handover(scene: Scene, contender: Contender) -> Measured:
     """From SIGTERM to the leader to the first call that its successor makes, for a content made meanwhile."""
     flags = (*contender.unlimited, "--leader-election", f"--leader-election-namespace={NAMESPACE}")
     loop = asyncio.get_running_loop()
-    async with scene.started(contender, *flags, name="first") as first:
+    one, other = contender, contender
+    if contender.label == PEER:
+        one, other = contender.on_host("one"), contender.on_host("other")
+    async with scene.started(one, *flags, name="first") as first:
         await scene.fill(Form(SINGLE), 1, "before")
         async with scene.followed(SINGLE) as progress:
             await scene.fill(Form(SINGLE), 1, "led")
             await progress.wait_for(lambda seen: seen.settled, 1, scene.sizes.patience)
-        async with scene.started(contender, *flags, name="second") as second:
+        async with scene.started(other, *flags, name="second") as second:
             await second.rest()
             began = loop.time()
             first.ask_to_end()
