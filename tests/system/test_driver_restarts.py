@@ -25,7 +25,7 @@ import pytest
 
 from snapshotter.testing.admin import PREFIX, Admin
 from snapshotter.testing.apiserver import ApiServer
-from snapshotter.testing.client import KubeClient
+from snapshotter.testing.client import ApiFailure, KubeClient
 from tests.kubernetes.cluster import SIDECAR
 from tests.kubernetes.mirror import Mirror, mirrored
 from tests.kubernetes.server import Kube
@@ -140,6 +140,7 @@ class Load:
         cluster.listen(self._changed.set)
         self._seen_cut: set[str] = set()
         self._going: set[tuple[Kind, str]] = set()
+        """Of whom the deletion has been asked for."""
         self.kept: list[tuple[Kind, str]] = []
         self.deleted: list[tuple[Kind, str]] = []
 
@@ -157,9 +158,15 @@ class Load:
     async def _delete(self, kind: Kind, name: str) -> None:
         if (kind, name) in self._going:
             return
+        try:
+            mark = {"metadata": {"annotations": {kind.being_deleted: "yes"}}}
+            await self._users.merge_patch(kind.content, name, mark)
+            await self._users.delete(kind.content, name)
+        except ApiFailure as failure:
+            # The load may have been ended amid this, when it was asked for already.
+            if failure.status != 404:
+                raise
         self._going.add((kind, name))
-        await self._users.merge_patch(kind.content, name, {"metadata": {"annotations": {kind.being_deleted: "yes"}}})
-        await self._users.delete(kind.content, name)
 
     async def delete_the_rest(self) -> None:
         for kind, name in self.deleted:
