@@ -31,17 +31,25 @@ def _line(results: Results, figure: Figure) -> tuple[str, ...]:
     ours, peer, limit = (results.median(figure.key, who) for who in (OURS, PEER, LIMIT))
     share = None if ours is None or limit is None else figure.ratio(ours, limit)
     times = None if ours is None or peer is None else figure.ratio(ours, peer)
-    reached = None if ours is None else figure.reached(ours)
     shown = limit if ours is None else ours
     return (
         figure.title,
         _value(figure, shown),
         "" if figure.target is None else f"{'≥' if figure.better == 'higher' else '≤'} {figure.target:g}",
-        {True: "yes", False: "**no**", None: ""}[reached],
-        "" if share is None else f"{100 * share:.0f} %",
+        _verdict(figure, ours, limit),
+        "" if share is None else f"{100 * share:.0f} % of {_value(figure, limit)}",
         _value(figure, peer),
         "" if times is None else f"{times:.2g}",
     )
+
+
+def _verdict(figure: Figure, ours: float | None, limit: float | None) -> str:
+    reached = None if ours is None else figure.reached(ours)
+    if reached is None:
+        return ""
+    if reached:
+        return "yes"
+    return "**no**" if limit is None or figure.reached(limit) else "**no**, nor is it by the limit"
 
 
 def _value(figure: Figure, value: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Protocol
 import aiohttp
 
 from bench import limit
-from bench.client import in_parallel, wired
+from bench.client import Wire, in_parallel, wired
 from bench.cluster import Form, make
 from bench.driver import Behaviour
 from bench.objects import GROUP, SINGLE, SOMEBODY_ELSE, snapshot_name
@@ -155,6 +155,21 @@ async def burst(scene: Scene, contender: Contender) -> Measured:
         )
         ended = await progress.wait_for(lambda seen: seen.settled, 1 + count, scene.sizes.patience)
     return Measured({"burst.seconds": ended - began, "burst.rate": count / (ended - began)})
+
+
+async def burst_limit(scene: Scene) -> Measured:
+    """So many are made and cut at once, each by the one who makes it."""
+    count = scene.sizes.burst
+
+    async def make_and_cut(wire: Wire, number: int) -> None:
+        name = f"content-{number:06d}"
+        await make(wire, Form(SINGLE), name)
+        await limit.cut(wire, SINGLE, name)
+
+    began = asyncio.get_running_loop().time()
+    await in_parallel(scene.cluster.address, count, WORKERS, make_and_cut)
+    seconds = asyncio.get_running_loop().time() - began
+    return Measured({"burst.seconds": seconds, "burst.rate": count / seconds})
 
 
 async def steady(scene: Scene, contender: Contender) -> Measured:

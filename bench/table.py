@@ -28,6 +28,8 @@ def all_rows(sizes: Sizes) -> tuple[Row, ...]:
                 Figure("burst.seconds", f"all of {sizes.burst} at once, default flags", "s", "lower", None, 2),
             ),
             rows.burst,
+            rows.burst_limit,
+            repeated=True,
         ),
         Row(
             "groups",

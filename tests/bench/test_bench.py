@@ -65,8 +65,28 @@ def results() -> Results:
 
 def test_a_line_shows_the_median_with_its_aim_its_share_and_its_ratio() -> None:
     rate, cpu = report.lines_of(results(), Sizes())
-    assert rate[1:] == ("250/s", "≥ 200", "yes", "50 %", "125/s", "2")
+    assert rate[1:] == ("250/s", "≥ 200", "yes", "50 % of 500/s", "125/s", "2")
     assert cpu[1:] == ("1.50 ms", "≤ 2", "yes", "", "3.00 ms", "2")
+
+
+VERDICTS = [
+    (250.0, 500.0, "yes"),
+    (150.0, 500.0, "**no**"),
+    (150.0, 170.0, "**no**, nor is it by the limit"),
+    (150.0, None, "**no**"),
+]
+
+
+@pytest.mark.parametrize(("ours", "limit", "expected"), VERDICTS)
+def test_it_is_said_whether_the_limit_alone_keeps_an_aim_from_being_reached(
+    ours: float, limit: float | None, expected: str
+) -> None:
+    made = Results(machine="", server="", rounds=1, load_before=0.0)
+    made.add(OURS, {"backlog.rate": ours})
+    if limit is not None:
+        made.add(LIMIT, {"backlog.rate": limit})
+    ((*_, verdict, _share, _peer, _times),) = report.lines_of(made, Sizes())
+    assert verdict == expected
 
 
 CASES = {
@@ -127,7 +147,7 @@ def test_the_page_has_the_results_of_the_last_run_and_keeps_its_words(tmp_path: 
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "earlier" not in text
-    assert text.count("| 250/s | ≥ 200 | yes | 50 % | 125/s | 2 |") == 1
+    assert text.count("| 250/s | ≥ 200 | yes | 50 % of 500/s | 125/s | 2 |") == 1
     assert "![A backlog](performance/backlog.svg)" in text
     assert "<svg" in (plots / "backlog.svg").read_text()
 
