@@ -125,7 +125,11 @@ def _read(place: str, function: Function, defined: Mapping[str, ast.AST]) -> Tes
 
 
 def _runs_on_kube(place: str, function: Function) -> bool:
-    if not place.startswith(_files_on_kube()) or not WORLDS & {each.arg for each in function.args.args}:
+    if (
+        not place.startswith(_files_on_kube())
+        or place in _left_to_the_night()
+        or not WORLDS & {each.arg for each in function.args.args}
+    ):
         return False
     if any(isinstance(found, ast.Attribute) and found.attr == ANYWHERE for found in _marks(function)):
         return False
@@ -147,8 +151,18 @@ def _marks(function: Function) -> Iterator[ast.AST]:
 @cache
 def _files_on_kube() -> tuple[str, ...]:
     """What `tox -e kube` runs, as tests are named."""
-    selection = (TESTS / "kubernetes" / "selection.txt").read_text().split()
-    return tuple(each.removeprefix("tests/") for each in selection)
+    return tuple(each.removeprefix("tests/") for each in _selection())
+
+
+@cache
+def _left_to_the_night() -> frozenset[str]:
+    """The tests of these files that take too long for it."""
+    option = "--deselect=tests/"
+    return frozenset(each.removeprefix(option) for each in _selection() if each.startswith(option))
+
+
+def _selection() -> list[str]:
+    return (TESTS / "kubernetes" / "selection.txt").read_text().split()
 
 
 def _texts(node: ast.AST) -> Iterator[str]:
