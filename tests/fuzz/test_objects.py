@@ -120,7 +120,7 @@ async def test_odd_objects_keep_no_good_one_waiting(tmp_path: Path, logs: Logs) 
             batch = [oddities.next() for _ in range(BATCH)]
             await one_batch(odd, batch, number, logs)
             before = before or held(odd)
-        # What was made for odd requests stays, as these have gone without having been deleted.
+        # What was made for odd requests stays where users were told of it: these have gone without being deleted.
         for plural in ("volumesnapshotcontents", "volumegroupsnapshotcontents"):
             for content in odd.world.server.list(plural):
                 odd.world.server.uproot(plural, content["metadata"]["name"])
