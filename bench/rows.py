@@ -80,6 +80,7 @@ async def backlog(scene: Scene, contender: Contender) -> Measured:
         {
             "backlog.rate": per_second(drained),
             "backlog.cpu": drained.cpu_seconds / count / MILLISECOND,
+            "backlog.machine": drained.machine_seconds / count / MILLISECOND,
             "backlog.requests": drained.requests / count,
             "backlog.calls": drained.calls / count,
         },

@@ -12,6 +12,7 @@ from bench.client import wired
 from bench.cluster import Cluster, Form, make
 from bench.driver import Behaviour, FastDriver, Report
 from bench.objects import SINGLE, Kind, snapshot_name
+from bench.processes import machine_seconds
 from bench.program import Contender, Program
 from bench.progress import Progress, followed
 from snapshotter.testing.proxy import ApiProxy
@@ -74,6 +75,8 @@ class Drained:
 
     seconds: float
     cpu_seconds: float
+    machine_seconds: float
+    """What all cores worked meanwhile, for the API server, the driver and the load as well."""
     requests: int
     calls: int
     times: list[float]
@@ -150,17 +153,19 @@ class Scene:
         async with self.followed(form.kind) as progress, self.started(contender, *flags) as running:
             await self.wait_for_report(lambda report: report.waiting >= min(WORKERS, count))
             await running.rest()
-            cpu, before = running.cpu_seconds, await self.driver.report()
+            cpu, machine, before = running.cpu_seconds, machine_seconds(), await self.driver.report()
             began = asyncio.get_running_loop().time()
             await self.driver.behave(Behaviour(delay_seconds=delay_seconds))
             ended = await progress.wait_for(
                 lambda seen: seen.gone if form.deleted else seen.settled, count, self.sizes.patience
             )
+            machine = machine_seconds() - machine
             await running.rest()
             cpu, after = running.cpu_seconds - cpu, await self.driver.report()
         return Drained(
             seconds=ended - began,
             cpu_seconds=cpu,
+            machine_seconds=machine,
             requests=(await self.cluster.requests()).total() - requests,
             calls=sum(after.calls.values()) - sum(before.calls.values()) + before.waiting,
             times=sorted(at - began for at in (progress.gone if form.deleted else progress.settled).values()),

@@ -14,6 +14,7 @@ def all_rows(sizes: Sizes) -> tuple[Row, ...]:
             (
                 Figure("backlog.rate", f"contents, backlog of {sizes.backlog}, no limit", "/s", "higher", 200, 0),
                 Figure("backlog.cpu", "CPU per content", "ms", "lower", 2.0, 2),
+                Figure("backlog.machine", "CPU per content, whole machine", "ms", "lower", None, 1),
                 Figure("backlog.requests", "API requests per content", "", "lower", 3, 2),
                 Figure("backlog.calls", "RPCs per content", "", "lower", 1, 2),
             ),

@@ -261,10 +261,7 @@ class Controller:
                     tasks.create_task(self._events.run(), name="events"),
                     tasks.create_task(self._leadership.run(), name="election"),
                     tasks.create_task(self._wakeups.resync(self._settings.kube.resync_period), name="resync"),
-                    tasks.create_task(
-                        measure_loop(LoopMetrics(self._metrics)),
-                        name="loop",
-                    ),
+                    tasks.create_task(measure_loop(LoopMetrics(self._metrics)), name="loop"),
                 ]
                 work = {tasks.create_task(self._singles.run(), name="singles")}
                 if self._groups is not None:

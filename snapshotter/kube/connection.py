@@ -39,6 +39,9 @@ JSON: Final = "application/json"
 
 REQUEST_TIMEOUT = 30.0
 """Seconds for one request that is not a watch."""
+MOST_AT_ONCE = 24
+"""Requests under way, watches not counted. More would only wait in the server, and their answers would come in bunches
+that hold the event loop up (docs/performance.md)."""
 MOST_WAITS = 5
 """How often a request waits as a 429 asks before it is given up."""
 LONGEST_WAIT = 30.0
@@ -97,6 +100,7 @@ class Connection:
         self._configuration = configuration
         self._session = session
         self._limiter = limits.limiter()
+        self._under_way = asyncio.Semaphore(MOST_AT_ONCE)
         self._counted = cache(metrics.api_requests.labels)
         # Compressing costs more than it saves: the API server is near, and lists are long.
         self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
@@ -119,7 +123,7 @@ class Connection:
         what = f"{method} {path}"
         refreshed = False
         for wait in range(MOST_WAITS + 1):
-            async with self._limiter or nullcontext():
+            async with self._limiter or nullcontext(), self._under_way:
                 if method != "GET":
                     self._permit()
                 response, answer = await self._exchange(method, path, query, body, content_type, what)

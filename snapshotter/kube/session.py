@@ -8,8 +8,6 @@ import aiohttp
 
 from snapshotter.kube.client import Configuration
 
-MOST_CONNECTIONS = 100
-"""Watches keep theirs; more requests than this at a time would only wait in the server."""
 READ_BUFFER_BYTES = 1 << 21
 """Room for an event about the largest object that etcd takes."""
 
@@ -17,7 +15,7 @@ READ_BUFFER_BYTES = 1 << 21
 def open_session(configuration: Configuration) -> aiohttp.ClientSession:
     """A session; the caller closes it. Raises OSError, `ssl.SSLError` and ValueError for unusable certificates."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, ssl=_trust(configuration)),
+        connector=aiohttp.TCPConnector(limit=0, ssl=_trust(configuration)),
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy(configuration),
         # With `trust_env` aiohttp would look for a proxy and a netrc file before each request, each time in a thread.

@@ -118,10 +118,7 @@ class Sidecar:
                 tasks.create_task(self._events.run(), name="events"),
                 tasks.create_task(self._driver.keep_in_touch(self._driver_returned, self._driver_lost), name="driver"),
                 tasks.create_task(self._leadership.run(), name="election"),
-                tasks.create_task(
-                    measure_loop(LoopMetrics(self._metrics)),
-                    name="loop",
-                ),
+                tasks.create_task(measure_loop(LoopMetrics(self._metrics)), name="loop"),
             ]
             work = {tasks.create_task(self._singles.run(), name="singles")}
             if self._groups is not None:

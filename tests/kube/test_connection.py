@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snapshotter.kube import errors
-from snapshotter.kube.connection import BadConfiguration, Connection, Limits, connect
+from snapshotter.kube.connection import MOST_AT_ONCE, BadConfiguration, Connection, Limits, connect
 from snapshotter.metrics import Metrics
 from snapshotter.testing.apiserver import ApiServer
 from snapshotter.testing.faults import Fault
@@ -76,6 +76,33 @@ async def test_promise_13_retry_after_is_obeyed(server: ApiServer, connected: Co
         await connection.request("GET", NAMESPACE)
     assert asyncio.get_running_loop().time() - start >= 0.3
     assert [record.status for record in server.requests] == [429, 200]
+
+
+async def test_so_many_requests_are_under_way_at_a_time_and_the_rest_waits_here(
+    server: ApiServer, connected: Connect
+) -> None:
+    number = server.faults.set(Fault(match=NAMESPACE, hold="before"))
+    async with connected() as connection:
+        asked = [asyncio.create_task(connection.request("GET", NAMESPACE)) for _ in range(MOST_AT_ONCE + 10)]
+        await server.faults.wait_for_held(MOST_AT_ONCE)
+        await asyncio.sleep(0.05)
+        assert len(server.faults.held()) == MOST_AT_ONCE
+        server.faults.lift(number)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*asked)
+
+
+async def test_who_is_asked_to_come_later_keeps_nobody_waiting(server: ApiServer, connected: Connect) -> None:
+    server.faults.set(Fault(match=NAMESPACE, times=MOST_AT_ONCE, error=429, headers={"Retry-After": "20"}))
+    async with connected() as connection:
+        later = [asyncio.create_task(connection.request("GET", NAMESPACE)) for _ in range(MOST_AT_ONCE)]
+        while len(server.requests) < MOST_AT_ONCE:  # noqa: ASYNC110 - it does not tell, it has to be asked
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(15):
+            await connection.request("GET", NAMESPACE)
+        for task in later:
+            task.cancel()
+        await asyncio.wait(later)
 
 
 async def test_promise_13_a_limit_that_was_asked_for_holds(connected: Connect) -> None:
