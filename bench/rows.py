@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Protocol
 
 import aiohttp
@@ -125,16 +126,18 @@ async def deletions_limit(scene: Scene) -> Measured:
 
 
 async def proportion(scene: Scene, contender: Contender) -> Measured:
-    """Further backlogs; that of `backlog` is the first point of their curves."""
+    """Further backlogs, beside that of `backlog`."""
     values: dict[str, float] = {}
     cost: Points = []
-    for count in scene.sizes.backlogs:
-        drained = await scene.drain(contender, Form(SINGLE), count, *contender.unlimited)
-        values[f"proportion.cpu.{count}"] = drained.cpu_seconds / count / MILLISECOND
-        values[f"proportion.requests.{count}"] = drained.requests / count
-        values[f"proportion.rate.{count}"] = per_second(drained)
+    for count, times in scene.sizes.backlogs:
+        drained = []
+        for _ in range(times):
+            drained.append(await scene.drain(contender, Form(SINGLE), count, *contender.unlimited))
+            await scene.cluster.empty()
+        values[f"proportion.cpu.{count}"] = median(each.cpu_seconds for each in drained) / count / MILLISECOND
+        values[f"proportion.requests.{count}"] = median(each.requests for each in drained) / count
+        values[f"proportion.rate.{count}"] = median(map(per_second, drained))
         cost.append((float(count), round(values[f"proportion.cpu.{count}"], 3)))
-        await scene.cluster.empty()
     return Measured(values, {"proportion": {contender.label: cost}})
 
 

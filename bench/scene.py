@@ -27,8 +27,8 @@ class Sizes:
     """How much is asked."""
 
     backlog: int = 500
-    backlogs: tuple[int, ...] = (2_000, 10_000)
-    """Further ones, to see whether cost grows in proportion."""
+    backlogs: tuple[tuple[int, int], ...] = ((2_000, 3), (10_000, 1))
+    """Further ones, to see whether cost grows in proportion, and how often each is worked off."""
     groups: int = 200
     deletions: int = 1_000
     steady_rates: tuple[int, ...] = (20, 100)
@@ -51,7 +51,7 @@ class Sizes:
 
 SHORT = Sizes(
     backlog=12,
-    backlogs=(24,),
+    backlogs=((24, 1),),
     groups=4,
     deletions=6,
     steady_rates=(20,),

@@ -90,7 +90,7 @@ def all_rows(sizes: Sizes) -> tuple[Row, ...]:
             "proportion",
             tuple(
                 figure
-                for count in sizes.backlogs
+                for count, _ in sizes.backlogs
                 for figure in (
                     Figure(f"proportion.rate.{count}", f"contents, backlog of {count:,}", "/s", "higher", None, 0),
                     Figure(f"proportion.cpu.{count}", f"CPU per content of {count:,}", "ms", "lower", None, 2),

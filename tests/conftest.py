@@ -1,8 +1,11 @@
 """What holds for all tests."""
 
 import asyncio
+import contextlib
 import os
+import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +69,24 @@ def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         finally:
             runner.run(server.__aexit__(None, None, None))
     assert [*audit.complaints(made.audited()), *costs.complaints(made.audited())] == []
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    """Ports of 127.0.0.1 that nobody listens on, for programs that are told to.
+
+    In place of pytest-asyncio's. None is one of those that the system gives to connections: it could be taken before the
+    program is there.
+    """
+
+    def choose() -> int:
+        while True:
+            port = 10_000 + secrets.randbelow(20_000)
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+
+    return choose
 
 
 @pytest.hookimpl(optionalhook=True)

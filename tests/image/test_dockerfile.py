@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from image.lock import PYTHON
-from tests.image.dockerfile import ROOT, commands, context, project, read
+from snapshotter import __version__
+from tests.image.dockerfile import ROOT, commands, context, read
 
 DOCKERFILE = read()
 TARGETS = [*DOCKERFILE.entrypoints(), "all"]
@@ -101,7 +102,7 @@ def test_nothing_generated_is_given_to_the_builder() -> None:
 
 
 def test_the_label_tells_the_version_of_the_project() -> None:
-    assert f"VERSION={project()['project']['version']}" in DOCKERFILE.stages["runtime"].values("ARG")
+    assert f"VERSION={__version__}" in DOCKERFILE.stages["runtime"].values("ARG")
 
 
 def test_the_base_is_tagged_with_the_python_that_the_locks_are_for() -> None:

@@ -17,16 +17,17 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 import trustme
 
+from snapshotter import __version__
 from snapshotter.testing.playground.pieces import free_port
 from tests.image import locks
-from tests.image.dockerfile import commands, project, read
+from tests.image.dockerfile import commands, read
 from tests.image.test_wheel import build as build_wheel
 from tests.image.trees import Image
 
 pytestmark = pytest.mark.timeout(1200)
 
 TARGETS = [*read().entrypoints(), "all"]
-VERSION = project()["project"]["version"]
+VERSION = __version__
 DAEMONS = [name for name in commands() if name != "snapshotter"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from snapshotter import __version__
 from snapshotter.cli.flags import parse
 from snapshotter.plan import permissions
 from snapshotter.settings import ControllerSettings, SidecarSettings, WebhookSettings, host_and_port
@@ -136,7 +137,7 @@ def test_the_command_is_a_program_of_ours_where_upstreams_images_have_theirs(nam
 
 @pytest.mark.parametrize("container", [each for _, each in CONTAINERS.values()], ids=CONTAINERS.keys())
 def test_the_image_is_that_of_this_version(container: Container) -> None:
-    assert container.object["image"] == f"example.com/snapshotter:{PROJECT['version']}"
+    assert container.object["image"] == f"example.com/snapshotter:{__version__}"
 
 
 @pytest.mark.parametrize(("workload", "container"), PROGRAMS.values(), ids=PROGRAMS.keys())

@@ -83,16 +83,19 @@ OURS = {
 
 @asynccontextmanager
 async def sidecar(world: World, port: int) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        COMMAND,
-        *(f"--csi-address={world.driver.socket}", f"--kubeconfig={world.kubeconfig}"),
-        *(f"--http-endpoint=127.0.0.1:{port}", "--leader-election", "--leader-election-namespace=default"),
-        *("--retry-interval-start=50ms", "--retry-interval-max=200ms"),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    log = world.directory / "sidecar.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND,
+            *(f"--csi-address={world.driver.socket}", f"--kubeconfig={world.kubeconfig}"),
+            *(f"--http-endpoint=127.0.0.1:{port}", "--leader-election", "--leader-election-namespace=default"),
+            *("--retry-interval-start=50ms", "--retry-interval-max=200ms"),
+            stderr=output,
+        )
     try:
         yield
     finally:
+        assert process.returncode is None, log.read_text()[-3000:]
         process.terminate()
         await process.wait()
 
