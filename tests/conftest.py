@@ -75,8 +75,8 @@ def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def unused_tcp_port_factory() -> Callable[[], int]:
     """Ports of 127.0.0.1 that nobody listens on, for programs that are told to.
 
-    In place of pytest-asyncio's. None is one of those that the system gives to connections: it could be taken before the
-    program is there.
+    In place of pytest-asyncio's. None is one of those that the system gives to connections: it could be taken before
+    the program is there.
     """
 
     def choose() -> int:
