@@ -193,8 +193,9 @@ async def driver_recovers(request: Request) -> None:
 
 async def content_goes(request: Request) -> None:
     path = f"{request.sort.kind.path}/{request.content}"
-    await request.world.request("PATCH", path, {"metadata": {"finalizers": None}}, MERGE)
+    # Deleted first: whoever is not being deleted gets the finalizer back.
     await request.world.request("DELETE", path)
+    await request.world.request("PATCH", path, {"metadata": {"finalizers": None}}, MERGE)
     await request.world.until(lambda: "is gone" in (request.shop.error(request.name) or ""))
 
 

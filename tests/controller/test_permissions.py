@@ -121,8 +121,8 @@ async def use_everything(shop: Shop) -> None:
         await world.until(lambda each=each: each.request("one") is None)  # type: ignore[misc]
         # Before users are alarmed about a content, it is asked for.
         lost = f"{each.sort.kind.path}/{(each.content('lost') or {})['metadata']['name']}"
-        await world.request("PATCH", lost, {"metadata": {"finalizers": None}}, MERGE)
         await world.request("DELETE", lost)
+        await world.request("PATCH", lost, {"metadata": {"finalizers": None}}, MERGE)
         await world.until(lambda each=each: "is gone" in (each.error("lost") or ""))  # type: ignore[misc]
     await world.until(lambda: any(event["count"] > 1 for event in world.events("hopeless")))
     await world.until(lambda: world.server.list("events", LEASE[0]))
