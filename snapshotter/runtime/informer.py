@@ -197,7 +197,7 @@ class Informer(Generic[T]):
         self._interruptions += 1
         if asked_for is not None:
             # All clients of a server that starts are asked for the same time.
-            await asyncio.sleep(max(asked_for, self._backoff.start) * (1 + random.random() / 4))  # noqa: S311
+            await asyncio.sleep(max(asked_for, self._backoff.start) * (1 + random.random() / 4))  # noqa: S311 (keeps no secret)
         # The first interruption after a good time is mended at once.
         elif self._interruptions > 1:
             await asyncio.sleep(self._backoff.delay(self._interruptions - 1, random.random()))  # noqa: S311

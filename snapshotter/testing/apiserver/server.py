@@ -1,9 +1,8 @@
 """The server as a whole, in process."""
 
-import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from snapshotter.runtime.beside import beside
 from snapshotter.testing.admin import PREFIX, admin_routes, json_response
 from snapshotter.testing.apiserver.access import Gate
 from snapshotter.testing.apiserver.authorization import RBAC_GROUP, bootstrap_objects
@@ -38,19 +38,6 @@ _DEFINITIONS: Resource = (CRD_GROUP, CRD_PLURAL)
 _BOOKMARK_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 0.5
 _LARGEST_BODY_BYTES = 3 * 1024 * 1024
-
-
-@asynccontextmanager
-async def _background(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
-    """Run a task beside the block. Not a task group: that would wrap what the block raises."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
 
 
 class Objects:
@@ -144,7 +131,7 @@ class ApiServer:
             address, bound = runner.addresses[0][:2]
             self.url = f"{'https' if tls else 'http'}://{address}:{bound}"
             self.authority = encryption.authority if encryption else ""
-            async with _background(self._housekeeping.run(), "housekeeping"):
+            async with beside(self._housekeeping.run(), "housekeeping"):
                 yield
         finally:
             self.faults.clear()
